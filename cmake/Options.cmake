@@ -1,0 +1,17 @@
+option(RETAPE_TESTS "Build the tests and benchmarks" ON)
+set(RETAPE_CUDA AUTO CACHE STRING "Use CUDA: ON, OFF or AUTO (when it is found)")
+set(RETAPE_MARCH native CACHE STRING "Instruction set of the CPU kernels (-march)")
+set(RETAPE_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefined or thread")
+
+add_library(retape_flags INTERFACE)
+target_include_directories(retape_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(retape_flags INTERFACE -Wall -Wextra -Wpedantic -Werror)
+if(RETAPE_SANITIZE)
+  target_compile_options(retape_flags INTERFACE -fsanitize=${RETAPE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(retape_flags INTERFACE -fsanitize=${RETAPE_SANITIZE})
+endif()
+
+find_program(RETAPE_CCACHE ccache)
+if(RETAPE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${RETAPE_CCACHE})
+endif()

@@ -1,0 +1,56 @@
+// Element types of tensors.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <string_view>
+
+#include "nn/base/error.h"
+#include "nn/base/units.h"
+
+namespace retape::nn {
+
+enum class DType : std::uint8_t { f32, bf16, i32 };
+
+constexpr Bytes size_of(DType dtype) {
+  return dtype == DType::bf16 ? 2 : 4;
+}
+
+constexpr std::string_view name(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return "f32";
+    case DType::bf16: return "bf16";
+    case DType::i32: return "i32";
+  }
+  return "?";
+}
+
+// The upper half of an f32: 8 exponent bits, 7 fraction bits.
+struct bf16 {
+  std::uint16_t bits;
+};
+
+constexpr float to_float(bf16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+constexpr float to_float(float value) {
+  return value;
+}
+
+// Rounds to nearest, ties to even; a NaN stays a NaN.
+constexpr bf16 to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7fffffffU) > 0x7f800000U) {
+    return {static_cast<std::uint16_t>((bits >> 16) | 0x40U)};
+  }
+  return {static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16)};
+}
+
+template <class T>
+constexpr DType kDTypeOf = DType::f32;
+template <>
+inline constexpr DType kDTypeOf<bf16> = DType::bf16;
+template <>
+inline constexpr DType kDTypeOf<std::int32_t> = DType::i32;
+
+}  // namespace retape::nn

@@ -1,0 +1,47 @@
+#include "nn/tensor/shape.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <span>
+
+#include "nn/base/error.h"
+
+namespace retape::nn {
+
+Shape::Shape(std::initializer_list<std::int64_t> extents) : rank_(static_cast<int>(extents.size())) {
+  require<ShapeError>(extents.size() <= kMaxRank, "[shape] expected at most {} dimensions, got {}", int{kMaxRank},
+                      extents.size());
+  for (const std::int64_t extent : extents) {
+    require<ShapeError>(extent >= 0, "[shape] expected extents of at least 0, got {}", extent);
+  }
+  std::copy(extents.begin(), extents.end(), extents_.begin());
+}
+
+Elems Shape::elems() const {
+  Elems product = 1;
+  for (int i = 0; i < rank_; ++i) {
+    product *= (*this)[i];
+  }
+  return product;
+}
+
+Elems Shape::rows() const {
+  Elems product = 1;
+  for (int i = 0; i + 1 < rank_; ++i) {
+    product *= (*this)[i];
+  }
+  return product;
+}
+
+Shape Shape::with_back(std::int64_t extent) const {
+  Shape result = *this;
+  result.extents_[static_cast<std::size_t>(rank_ - 1)] = extent;
+  return result;
+}
+
+std::string Shape::str() const {
+  return fmt::format("[{}]", fmt::join(std::span(extents_.data(), static_cast<std::size_t>(rank_)), ", "));
+}
+
+}  // namespace retape::nn
