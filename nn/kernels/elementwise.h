@@ -1,0 +1,69 @@
+// Small maps and sums over whole arrays.
+#pragma once
+
+#include <cstdint>
+
+#include "nn/base/units.h"
+#include "nn/tensor/dtype.h"
+
+namespace retape::nn {
+
+namespace cpu {
+class Machine;
+}
+
+// out = a + b, in f32, rounded once. out may be a or b.
+struct Add {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* out = nullptr;
+  Elems elems = 0;
+  DType dtype = DType::f32;
+};
+
+// out = factor x + (accumulate ? out : 0). out may be x. x and out may differ in dtype.
+struct Scale {
+  const void* x = nullptr;
+  void* out = nullptr;
+  Elems elems = 0;
+  float factor = 1;
+  bool accumulate = false;
+  DType in = DType::f32;
+  DType out_dtype = DType::f32;
+};
+
+// sums[c] = sum over rows of x[r, c], added to what is there where `accumulate`.
+struct ColumnSum {
+  const void* x = nullptr;  // [rows, columns] dtype
+  float* sums = nullptr;    // [columns]
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  bool accumulate = false;
+  DType dtype = DType::f32;
+  void* workspace = nullptr;
+};
+
+// *sum = sum of x, in f64, one order for all thread counts.
+struct Sum {
+  const float* x = nullptr;
+  double* sum = nullptr;  // on the host
+  Elems elems = 0;
+};
+
+// *sum = sum of x^2, in f64, one order for all thread counts.
+struct SumOfSquares {
+  const float* x = nullptr;
+  double* sum = nullptr;  // on the host
+  Elems elems = 0;
+};
+
+namespace cpu {
+void run(Machine& machine, const Add& kernel);
+void run(Machine& machine, const Scale& kernel);
+Bytes workspace_bytes(Machine& machine, const ColumnSum& kernel);
+void run(Machine& machine, const ColumnSum& kernel);
+void run(Machine& machine, const Sum& kernel);
+void run(Machine& machine, const SumOfSquares& kernel);
+}  // namespace cpu
+
+}  // namespace retape::nn

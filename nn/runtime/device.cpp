@@ -1,0 +1,64 @@
+#include "nn/runtime/device.h"
+
+#include <cstring>
+
+#include "nn/base/error.h"
+#include "nn/runtime/cpu/host_memory.h"
+#include "nn/runtime/cpu/machine.h"
+#include "nn/runtime/cuda/open.h"
+#include "nn/runtime/meta/planned_memory.h"
+
+namespace retape::nn {
+namespace {
+
+std::unique_ptr<MemorySource> open_memory(DeviceKind kind) {
+  switch (kind) {
+    case DeviceKind::cpu: return std::make_unique<cpu::HostMemory>();
+    case DeviceKind::cuda: return cuda::open_memory();
+    case DeviceKind::meta: return std::make_unique<meta::PlannedMemory>();
+  }
+  fail<DeviceError>("[device] unknown kind {}", static_cast<int>(kind));
+}
+
+}  // namespace
+
+std::string_view name(DeviceKind kind) {
+  switch (kind) {
+    case DeviceKind::cpu: return "cpu";
+    case DeviceKind::cuda: return "cuda";
+    case DeviceKind::meta: return "meta";
+  }
+  return "?";
+}
+
+Device::Device(const DeviceOptions& options)
+    : kind_(options.kind),
+      cpu_(std::make_unique<cpu::Machine>(options.threads)),
+      memory_(std::make_unique<Allocator>(std::string(name(kind_)), open_memory(kind_), options.memory_limit)) {
+  if (kind_ == DeviceKind::meta && options.modelled == DeviceKind::cuda) {
+    cuda::open_memory();
+  }
+}
+
+Device::~Device() = default;
+
+void Device::copy_from_host(void* device, const void* host, Bytes bytes) {
+  copy(device, host, bytes);
+}
+void Device::copy_to_host(void* host, const void* device, Bytes bytes) {
+  copy(host, device, bytes);
+}
+
+void Device::copy(void* to, const void* from, Bytes bytes) {
+  if (computes()) {
+    std::memcpy(to, from, static_cast<std::size_t>(bytes));
+  }
+}
+
+void Device::fill_zero(void* memory, Bytes bytes) {
+  if (computes()) {
+    std::memset(memory, 0, static_cast<std::size_t>(bytes));
+  }
+}
+
+}  // namespace retape::nn

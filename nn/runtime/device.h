@@ -1,0 +1,54 @@
+// A device: its memory, and the library state that its kernels use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "nn/base/units.h"
+#include "nn/runtime/allocator.h"
+
+namespace retape::nn {
+
+enum class DeviceKind : std::uint8_t { cpu, cuda, meta };
+std::string_view name(DeviceKind kind);
+
+namespace cpu {
+class Machine;
+}
+
+struct DeviceOptions {
+  DeviceKind kind = DeviceKind::cpu;
+  int threads = 0;                        // worker threads of the cpu device; 0 takes every processor
+  std::optional<Bytes> memory_limit;      // behave as if the device had this much
+  DeviceKind modelled = DeviceKind::cpu;  // the device whose workspaces the meta device predicts
+};
+
+class Device {
+ public:
+  explicit Device(const DeviceOptions& options);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  DeviceKind kind() const { return kind_; }
+  // True where kernels run; false on meta, which has shapes and bytes only.
+  bool computes() const { return kind_ != DeviceKind::meta; }
+  Allocator& memory() { return *memory_; }
+  // The processor's threads and library handles: of the cpu device, and of a meta device that models one.
+  cpu::Machine& cpu() { return *cpu_; }
+
+  void copy_from_host(void* device, const void* host, Bytes bytes);
+  void copy_to_host(void* host, const void* device, Bytes bytes);
+  void copy(void* to, const void* from, Bytes bytes);
+  void fill_zero(void* memory, Bytes bytes);
+
+ private:
+  DeviceKind kind_;
+  std::unique_ptr<cpu::Machine> cpu_;
+  std::unique_ptr<Allocator> memory_;
+};
+
+}  // namespace retape::nn

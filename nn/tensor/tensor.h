@@ -1,0 +1,85 @@
+// A dense row-major array on a device.
+//
+// Copies of a Tensor share one Storage; its memory returns to the allocator when the last of them goes.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "nn/runtime/device.h"
+#include "nn/tensor/dtype.h"
+#include "nn/tensor/shape.h"
+
+namespace retape::nn {
+
+// Owns one block of an allocator, which must outlive it.
+class Storage {
+ public:
+  Storage(Device& device, Bytes bytes, Tag tag);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  Device& device() const { return *device_; }
+  void* data() const { return Allocator::address(block_); }
+  Tag tag() const { return Allocator::tag(block_); }
+  void retag(Tag tag) { device_->memory().retag(block_, tag); }
+
+ private:
+  Device* device_;
+  Allocator::Block* block_;
+};
+
+class Tensor {
+ public:
+  Tensor() = default;  // undefined: no storage
+  // Uninitialised memory.
+  Tensor(Device& device, const Shape& shape, DType dtype, Tag tag);
+
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  Elems elems() const { return shape_.elems(); }
+  Bytes bytes() const { return elems() * size_of(dtype_); }
+  const std::shared_ptr<Storage>& storage() const { return storage_; }
+  Device& device() const { return storage_->device(); }
+  // Whether no other Tensor shares the memory, so that it may be written in place.
+  bool unique() const { return storage_.use_count() == 1; }
+
+  void* data() const { return storage_ == nullptr ? nullptr : storage_->data(); }
+  template <class T>
+  T* data_as() const {
+    require_dtype(kDTypeOf<T>);
+    return static_cast<T*>(data());
+  }
+
+  // The same memory under another shape of as many elements.
+  Tensor reshaped(const Shape& shape) const;
+
+  // Copies of the contents on the host. On meta the contents are zeros.
+  template <class T>
+  std::vector<T> to_host() const {
+    require_dtype(kDTypeOf<T>);
+    std::vector<T> values(static_cast<std::size_t>(elems()));
+    device().copy_to_host(values.data(), data(), bytes());
+    return values;
+  }
+  template <class T>
+  void from_host(std::span<const T> values) {
+    require_dtype(kDTypeOf<T>);
+    require<ShapeError>(static_cast<Elems>(values.size()) == elems(), "[tensor] expected {} values for {}, got {}",
+                        elems(), shape_.str(), values.size());
+    device().copy_from_host(data(), values.data(), bytes());
+  }
+  void fill_zero() { device().fill_zero(data(), bytes()); }
+
+ private:
+  void require_dtype(DType dtype) const;
+
+  std::shared_ptr<Storage> storage_;
+  Shape shape_;
+  DType dtype_ = DType::f32;
+};
+
+}  // namespace retape::nn
