@@ -1,6 +1,6 @@
-# retape_library(NAME [DEPENDS targets...]): the library of the folder it is called in.
-# Every .cpp of the folder belongs to it, so that adding a file touches no list.
-# NAME_sources lists them.
+# retape_library(NAME [RECURSE] [DEPENDS targets...]): the library of the folder it is called in.
+# Every .cpp of the folder belongs to it, so that adding a file touches no list. With RECURSE those of its sub-folders
+# do too, where a backend's folder (see Backends.cmake) gives absent.cpp or all the others. NAME_sources lists them.
 function(retape_library name)
   cmake_parse_arguments(ARG "RECURSE" "" "DEPENDS" ${ARGN})
   if(ARG_RECURSE)
@@ -8,6 +8,17 @@ function(retape_library name)
   else()
     file(GLOB sources CONFIGURE_DEPENDS *.cpp)
   endif()
+  foreach(backend ${RETAPE_BACKENDS})
+    string(TOUPPER RETAPE_WITH_${backend} enabled)
+    set(absent ${sources})
+    list(FILTER absent INCLUDE REGEX "/${backend}/absent\\.cpp$")
+    if(${enabled})
+      list(REMOVE_ITEM sources ${absent})
+    else()
+      list(FILTER sources EXCLUDE REGEX "/${backend}/[^/]+$")
+      list(APPEND sources ${absent})
+    endif()
+  endforeach()
   set(${name}_sources ${sources} PARENT_SCOPE)
   if(sources)
     add_library(${name} STATIC ${sources})
