@@ -1,0 +1,56 @@
+# Everything is CMake's work (CMakePresets.json); this file saves typing and installs what is missing first.
+
+CONFIG ?= configs/gpt.toml
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help train test build bench sanitize format lint check-format clean dependencies lint-dependencies
+
+help:
+	@echo 'make train      trains on CONFIG ($(CONFIG)), with ARGS="--set table.key=value ..."'
+	@echo 'make test       builds everything and runs all tests'
+	@echo 'make build      builds build/release/bin/trainer'
+	@echo 'make bench      builds and runs the benchmarks'
+	@echo 'make sanitize   runs the unit tests under the address and undefined-behaviour sanitizers'
+	@echo 'make format     formats the sources; make lint checks format and clang-tidy'
+	@echo 'make clean      removes build/'
+
+train: build
+	build/release/bin/trainer --config $(CONFIG) $(ARGS)
+
+build: build/release/build.ninja
+	cmake --build --preset release --target trainer
+
+test: build/release/build.ninja
+	cmake --build --preset release
+	ctest --preset release
+
+bench: build/release/build.ninja
+	cmake --build --preset release --target tests/bench/all
+	scripts/run-benchmarks build/release/bin
+
+sanitize: build/dev/build.ninja
+	cmake --build --preset dev --target tests/unit/all
+	ctest --preset dev --tests-regex '^unit_'
+
+# Configures once; from then on the build does it again by itself when it has to.
+build/%/build.ninja: | dependencies
+	cmake --preset $*
+
+dependencies:
+	@scripts/install-dependencies
+
+format: lint-dependencies
+	scripts/format
+
+check-format: lint-dependencies
+	scripts/format --check
+
+lint: check-format build/release/build.ninja
+	scripts/lint build/release
+
+lint-dependencies:
+	@scripts/install-dependencies lint
+
+clean:
+	rm -rf build
