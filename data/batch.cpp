@@ -1,0 +1,34 @@
+#include "data/batch.h"
+
+#include <span>
+
+#include "nn/base/error.h"
+
+namespace retape::data {
+
+void Batch::resize(std::int64_t new_rows, std::int64_t new_seq_len) {
+  rows = new_rows;
+  seq_len = new_seq_len;
+  inputs.resize(static_cast<std::size_t>(rows * seq_len));
+  targets.resize(inputs.size());
+}
+
+void Batch::set_row(std::int64_t row, const TokenStream& tokens, std::int64_t start) {
+  const auto offset = static_cast<std::size_t>(row * seq_len);
+  const auto length = static_cast<std::size_t>(seq_len);
+  tokens.copy(start, std::span(inputs).subspan(offset, length));
+  tokens.copy(start + 1, std::span(targets).subspan(offset, length));
+}
+
+void check_batching(const TokenStream& tokens, std::int64_t batch_size, std::int64_t seq_len, RankSlice slice) {
+  require<ConfigError>(batch_size >= 1, "[sampler] batch size: expected at least 1, got {}", batch_size);
+  require<ConfigError>(seq_len >= 1, "[sampler] sequence length: expected at least 1, got {}", seq_len);
+  require<ConfigError>(slice.rank >= 0 && slice.rank < slice.ranks,
+                       "[sampler] data-parallel rank: expected 0 <= rank < ranks, got rank {} of {}", slice.rank,
+                       slice.ranks);
+  require<DataError>(tokens.size() > seq_len,
+                     "[sampler] tokens: expected at least {} for a sequence of {} and its target, got {}", seq_len + 1,
+                     seq_len, tokens.size());
+}
+
+}  // namespace retape::data

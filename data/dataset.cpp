@@ -1,0 +1,130 @@
+#include "data/dataset.h"
+
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "data/mapped_file.h"
+#include "data/match_files.h"
+#include "nn/base/error.h"
+
+namespace retape::data {
+namespace {
+
+void check_config(const DatasetConfig& config) {
+  require<ConfigError>(!config.train.empty(), "[data] train: expected a path or a pattern, got \"\"");
+  require<ConfigError>(config.val_fraction >= 0 && config.val_fraction < 1,
+                       "[data] val_fraction: expected a number from 0 up to but not including 1, got {}",
+                       config.val_fraction);
+  require<ConfigError>(config.vocab >= 0, "[data] vocabulary size: expected at least 1, got {}", config.vocab);
+  require<ConfigError>(config.seq_len > 0, "[data] sequence length: expected at least 1, got {}", config.seq_len);
+}
+
+// The format that all files share.
+FileFormat common_format(const MappedFiles& files, FileFormat configured) {
+  if (configured != FileFormat::kAuto) {
+    return configured;
+  }
+  const FileFormat first = detect_format(*files.front());
+  for (const auto& file : files) {
+    const FileFormat format = detect_format(*file);
+    require<DataError>(format == first, "[data] {}: expected {} as in {}, got {}", file->path().string(),
+                       to_string(first), files.front()->path().string(), to_string(format));
+  }
+  return first;
+}
+
+std::shared_ptr<const Tokenizer> choose_tokenizer(const DatasetConfig& config, const MappedFiles& files,
+                                                  FileFormat format) {
+  if (format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
+    return make_tokenizer(config.tokenizer, texts_of(files));
+  }
+  const std::filesystem::path beside = tokenizer_path_of(files.front()->path());
+  std::error_code ignored;
+  return std::filesystem::exists(beside, ignored) ? make_tokenizer(beside.string(), {}) : nullptr;
+}
+
+std::int64_t choose_vocab(const DatasetConfig& config, const Tokenizer* tokenizer) {
+  require<ConfigError>(config.vocab > 0 || tokenizer != nullptr,
+                       "[data] {}: token files without a tokenizer need the model's vocabulary size", config.train);
+  if (config.vocab == 0) {
+    return tokenizer->vocab_size();
+  }
+  require<ConfigError>(tokenizer == nullptr || tokenizer->vocab_size() <= config.vocab,
+                       "[data] vocabulary size: expected at least the tokenizer's {}, got {}",
+                       tokenizer == nullptr ? 0 : tokenizer->vocab_size(), config.vocab);
+  return config.vocab;
+}
+
+TokenStream load(const MappedFiles& files, FileFormat format, const Tokenizer* tokenizer, std::int64_t vocab) {
+  std::vector<TokenStream::Part> parts;
+  if (format == FileFormat::kText) {
+    require<DataError>(tokenizer != nullptr, "[data] {}: text needs a tokenizer", files.front()->path().string());
+    for (const NamedText& text : texts_of(files)) {
+      auto tokens = std::make_shared<const std::vector<Token>>(tokenizer->encode(text));
+      parts.push_back({text.name, *tokens, tokens});
+    }
+  } else {
+    for (const auto& file : files) {
+      parts.push_back(open_token_file(file, format));
+    }
+  }
+  TokenStream stream(std::move(parts));
+  stream.check_ids(vocab);
+  return stream;
+}
+
+void check_length(const TokenStream& tokens, std::int64_t seq_len, const std::string& what) {
+  require<DataError>(tokens.size() > seq_len,
+                     "[data] {}: expected at least {} tokens (a sequence of {} and its target), got {}", what,
+                     seq_len + 1, seq_len, tokens.size());
+}
+
+}  // namespace
+
+Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved) {
+  check_config(config);
+  const MappedFiles files = map_files(match_files(config.train));
+  const FileFormat format = common_format(files, config.format);
+  Dataset dataset;
+  dataset.tokenizer = saved != nullptr ? std::move(saved) : choose_tokenizer(config, files, format);
+  dataset.vocab = choose_vocab(config, dataset.tokenizer.get());
+  dataset.train = load(files, format, dataset.tokenizer.get(), dataset.vocab);
+
+  if (!config.val.empty()) {
+    const MappedFiles val_files = map_files(match_files(config.val));
+    dataset.val = load(val_files, common_format(val_files, config.format), dataset.tokenizer.get(), dataset.vocab);
+    check_length(dataset.train, config.seq_len, config.train);
+    check_length(dataset.val, config.seq_len, config.val);
+    return dataset;
+  }
+  const TokenStream all = std::move(dataset.train);
+  const std::int64_t count = train_tokens(all.size(), config.val_fraction);
+  dataset.train = all.slice(0, count);
+  dataset.val = all.slice(count, all.size() - count);
+  check_length(dataset.train, config.seq_len, config.train);
+  if (config.val_fraction > 0) {
+    check_length(dataset.val, config.seq_len,
+                 fmt::format("{}: validation part (val_fraction {})", config.train, config.val_fraction));
+  }
+  return dataset;
+}
+
+std::int64_t train_tokens(std::int64_t tokens, double val_fraction) {
+  return static_cast<std::int64_t>(static_cast<double>(tokens) * (1.0 - val_fraction));
+}
+
+std::vector<NamedText> texts_of(const MappedFiles& files) {
+  std::vector<NamedText> texts;
+  for (const auto& file : files) {
+    texts.push_back({file->path().string(), file->text()});
+  }
+  return texts;
+}
+
+std::filesystem::path tokenizer_path_of(const std::filesystem::path& token_file) {
+  std::filesystem::path path = token_file;
+  return path.replace_extension(".tokenizer.json");
+}
+
+}  // namespace retape::data

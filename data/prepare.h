@@ -1,0 +1,32 @@
+// Text to a token file, done once so that training need not encode.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/token_file.h"
+
+namespace retape::data {
+
+struct PrepareConfig {
+  std::vector<std::string> inputs;         // paths or patterns of text files, concatenated in this order
+  std::string tokenizer = "char";          // "byte", "char" (built from the inputs) or a tokenizer's .json
+  FileFormat format = FileFormat::kU16;    // or kLlmc
+  std::filesystem::path output;            // the token file
+  std::filesystem::path tokenizer_output;  // empty: tokenizer_path_of(output), where open_dataset looks for it
+};
+
+struct PrepareResult {
+  std::int64_t files;
+  std::int64_t tokens;
+  std::int64_t vocab;
+  std::filesystem::path tokenizer_output;
+};
+
+// Writes the token file and the tokenizer. Both are written before either is put in place, so an error, a full disk
+// among them, leaves what was there. Throws DataError and ConfigError.
+PrepareResult prepare(const PrepareConfig& config);
+
+}  // namespace retape::data

@@ -1,0 +1,109 @@
+#include "data/sampler.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "nn/base/error.h"
+
+namespace retape::data {
+namespace {
+
+// SplitMix64: a counter that moves by an odd constant, and a bijective mix of it.
+// Source: Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"; mix13 of Stafford.
+constexpr std::uint64_t kGamma = 0x9E3779B97F4A7C15;
+
+constexpr std::uint64_t mix(std::uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+// Half the range, so that no run can count past the end.
+constexpr std::int64_t kMaxPosition = std::numeric_limits<std::int64_t>::max() / 2;
+
+// Uniform in [0, bound) and a pure function of (seed, index).
+std::uint64_t uniform_below(std::uint64_t bound, std::uint64_t seed, std::uint64_t index) {
+  std::uint64_t bits = mix(mix(seed + kGamma) + (index + 1) * kGamma);
+  // 2^64 mod bound: without that many values, every remainder is left equally often.
+  const std::uint64_t excess = (0 - bound) % bound;
+  while (bits < excess) {
+    bits = mix(bits + kGamma);
+  }
+  return bits % bound;
+}
+
+}  // namespace
+
+Order parse_order(std::string_view name) {
+  require<ConfigError>(name == "random" || name == "sequential",
+                       "[data] order: expected \"random\" or \"sequential\", got \"{}\"", name);
+  return name == "random" ? Order::kRandom : Order::kSequential;
+}
+
+std::string_view to_string(Order order) {
+  return order == Order::kRandom ? "random" : "sequential";
+}
+
+std::string to_json(const SamplerState& state) {
+  return nlohmann::json{{"order", to_string(state.order)}, {"seed", state.seed}, {"position", state.position}}.dump();
+}
+
+SamplerState sampler_state_from_json(std::string_view text) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  require<DataError>(json.is_object(), "[sampler] state: expected a JSON object, got \"{}\"", text);
+  const auto field = [&](const char* name) { return json.value(name, nlohmann::json()); };
+  const nlohmann::json order = field("order");
+  const nlohmann::json seed = field("seed");
+  const nlohmann::json position = field("position");
+  require<DataError>(order == "random" || order == "sequential",
+                     "[sampler] state: order: expected \"random\" or \"sequential\", got {}", order.dump());
+  require<DataError>(seed.is_number_unsigned(), "[sampler] state: seed: expected an unsigned integer, got {}",
+                     seed.dump());
+  require<DataError>(position.is_number_unsigned() && position.get<std::uint64_t>() <= kMaxPosition,
+                     "[sampler] state: position: expected a count of rows, got {}", position.dump());
+  return {parse_order(order.get<std::string>()), seed.get<std::uint64_t>(), position.get<std::int64_t>()};
+}
+
+Sampler::Sampler(TokenStream tokens, const SamplerConfig& config)
+    : tokens_(std::move(tokens)), config_(config), state_{config.order, config.seed, 0} {
+  check_batching(tokens_, config_.batch_size, config_.seq_len, config_.slice);
+  const std::int64_t global_rows = config_.batch_size * config_.slice.ranks;
+  require<DataError>(config_.order == Order::kRandom || global_rows <= (tokens_.size() - 1) / config_.seq_len,
+                     "[sampler] tokens: expected at least {} for a sequential batch of {} x {}, got {}",
+                     global_rows * config_.seq_len + 1, global_rows, config_.seq_len, tokens_.size());
+}
+
+void Sampler::next(Batch& batch) {
+  const std::int64_t global_rows = config_.batch_size * config_.slice.ranks;
+  if (config_.order == Order::kSequential) {
+    const std::int64_t whole_rows = (tokens_.size() - 1) / config_.seq_len;
+    if (state_.position > whole_rows - global_rows) {
+      state_.position = 0;
+    }
+  }
+  batch.resize(config_.batch_size, config_.seq_len);
+  const std::int64_t first = state_.position + config_.slice.rank * config_.batch_size;
+  for (std::int64_t row = 0; row < config_.batch_size; ++row) {
+    batch.set_row(row, tokens_, row_start(first + row));
+  }
+  state_.position += global_rows;
+}
+
+void Sampler::restore(const SamplerState& state) {
+  require<ConfigError>(state.order == config_.order, "[sampler] order: the saved state is {}, the setting is {}",
+                       to_string(state.order), to_string(config_.order));
+  require<DataError>(state.position >= 0 && state.position <= kMaxPosition,
+                     "[sampler] position: expected a count of rows, got {}", state.position);
+  state_ = state;
+}
+
+std::int64_t Sampler::row_start(std::int64_t row) const {
+  if (config_.order == Order::kSequential) {
+    return row * config_.seq_len;
+  }
+  const auto starts = static_cast<std::uint64_t>(tokens_.size() - config_.seq_len);
+  return static_cast<std::int64_t>(uniform_below(starts, state_.seed, static_cast<std::uint64_t>(row)));
+}
+
+}  // namespace retape::data

@@ -1,0 +1,95 @@
+#include "data/prepare.h"
+
+#include <gmock/gmock.h>
+
+#include "data/dataset.h"
+#include "nn/base/error.h"
+#include "tests/unit/data/temp_dir.h"
+
+namespace retape::data {
+namespace {
+
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+class PrepareTest : public testing::Test {
+ protected:
+  PrepareTest() {
+    dir_.write("text/b.txt", "be");
+    dir_.write("text/a.txt", "to be or not to ");
+    config_.inputs = {(dir_ / "text/*.txt").string()};
+    config_.output = dir_ / "corpus.bin";
+  }
+
+  TempDir dir_;
+  PrepareConfig config_;
+};
+
+TEST_F(PrepareTest, WritesATokenFileThatTrainsLikeTheText) {
+  for (const FileFormat format : {FileFormat::kU16, FileFormat::kLlmc}) {
+    config_.format = format;
+    const PrepareResult result = prepare(config_);
+    EXPECT_EQ(result.files, 2);
+    EXPECT_EQ(result.tokens, 18);
+    EXPECT_EQ(result.vocab, 7);  // space b e n o r t
+    EXPECT_EQ(result.tokenizer_output, dir_ / "corpus.tokenizer.json");
+
+    DatasetConfig from_tokens;
+    from_tokens.train = config_.output.string();
+    from_tokens.val_fraction = 0;
+    from_tokens.seq_len = 4;
+    DatasetConfig from_text = from_tokens;
+    from_text.train = config_.inputs.front();
+    from_text.tokenizer = "char";
+    const Dataset tokens = open_dataset(from_tokens);
+    const Dataset text = open_dataset(from_text);
+    EXPECT_EQ(tokens.vocab, text.vocab);
+    std::vector<std::int32_t> ids(18);
+    std::vector<std::int32_t> expected(18);
+    tokens.train.copy(0, ids);
+    text.train.copy(0, expected);
+    EXPECT_EQ(ids, expected);
+    EXPECT_EQ(tokens.tokenizer->decode(ids), "to be or not to be");
+  }
+}
+
+TEST_F(PrepareTest, UsesATokenizerThatIsThere) {
+  prepare(config_);
+  config_.tokenizer = (dir_ / "corpus.tokenizer.json").string();
+  config_.inputs = {(dir_ / "text/b.txt").string()};
+  config_.output = dir_ / "val.bin";
+  config_.tokenizer_output = dir_ / "val.json";
+  EXPECT_EQ(prepare(config_).vocab, 7);
+  EXPECT_EQ(dir_.read("val.bin"), std::string_view("\1\0\2\0", 4));
+  EXPECT_EQ(dir_.read("val.json"), dir_.read("corpus.tokenizer.json"));
+}
+
+TEST_F(PrepareTest, AnErrorLeavesWhatWasThere) {
+  prepare(config_);
+  const std::string before = dir_.read("corpus.bin");
+  dir_.write("text/c.txt", "\xFF");
+  EXPECT_THAT([&] { prepare(config_); }, ThrowsMessage<DataError>(HasSubstr("c.txt: invalid UTF-8 at byte 0")));
+  config_.inputs = {(dir_ / "text/b.txt").string()};
+  config_.tokenizer_output = dir_ / "none/t.json";
+  EXPECT_THROW(prepare(config_), DataError);
+  EXPECT_EQ(dir_.read("corpus.bin"), before);
+  EXPECT_EQ(dir_.files(), 3U);  // text, corpus.bin and its tokenizer
+}
+
+TEST_F(PrepareTest, RefusesSettingsThatCannotBe) {
+  const auto expect_error = [&](auto change) {
+    PrepareConfig changed = config_;
+    change(changed);
+    EXPECT_THROW(prepare(changed), ConfigError);
+  };
+  expect_error([](PrepareConfig& c) { c.inputs.clear(); });
+  expect_error([](PrepareConfig& c) { c.format = FileFormat::kText; });
+  expect_error([](PrepareConfig& c) { c.tokenizer = "words"; });
+  expect_error([&](PrepareConfig& c) { c.output = dir_ / "text/a.txt"; });
+  EXPECT_EQ(dir_.read("text/a.txt"), "to be or not to ");
+  config_.inputs = {(dir_ / "*.none").string()};
+  EXPECT_THAT([&] { prepare(config_); }, ThrowsMessage<DataError>(HasSubstr("no file matches")));
+}
+
+}  // namespace
+}  // namespace retape::data

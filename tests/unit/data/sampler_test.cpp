@@ -1,0 +1,221 @@
+#include "data/sampler.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+#include <map>
+#include <numeric>
+
+#include "nn/base/error.h"
+
+namespace retape::data {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+// Token i is i, so a row tells where it starts.
+TokenStream counting(std::size_t count) {
+  std::vector<Token> tokens(count);
+  std::iota(tokens.begin(), tokens.end(), Token{0});
+  return {"counting", std::move(tokens)};
+}
+
+SamplerConfig config(Order order, std::int64_t batch_size, std::int64_t seq_len, RankSlice slice = {}) {
+  return {.order = order, .seed = 1337, .batch_size = batch_size, .seq_len = seq_len, .slice = slice};
+}
+
+Batch next(Sampler& sampler) {
+  Batch batch;
+  sampler.next(batch);
+  return batch;
+}
+
+std::vector<std::int32_t> starts(const Batch& batch) {
+  std::vector<std::int32_t> out;
+  for (std::int64_t row = 0; row < batch.rows; ++row) {
+    out.push_back(batch.inputs[static_cast<std::size_t>(row * batch.seq_len)]);
+  }
+  return out;
+}
+
+void expect_shifted_rows(const Batch& batch) {
+  ASSERT_EQ(batch.inputs.size(), static_cast<std::size_t>(batch.rows * batch.seq_len));
+  ASSERT_EQ(batch.targets.size(), batch.inputs.size());
+  const std::vector<std::int32_t> first = starts(batch);
+  for (std::size_t i = 0; i < batch.inputs.size(); ++i) {
+    const auto length = static_cast<std::size_t>(batch.seq_len);
+    const auto expected = first[i / length] + static_cast<std::int32_t>(i % length);
+    EXPECT_EQ(batch.inputs[i], expected);
+    EXPECT_EQ(batch.targets[i], expected + 1);
+  }
+}
+
+TEST(SequentialOrder, LaysTheTokensOutRowByRow) {
+  Sampler sampler(counting(25), config(Order::kSequential, 2, 4));
+  const Batch first = next(sampler);
+  EXPECT_THAT(first.inputs, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+  EXPECT_THAT(first.targets, ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(8, 12));
+  const Batch third = next(sampler);
+  EXPECT_THAT(starts(third), ElementsAre(16, 20));
+  EXPECT_EQ(third.targets.back(), 24);
+}
+
+TEST(SequentialOrder, StartsAgainWhenTheNextBatchDoesNotFitWhole) {
+  // 24 tokens: the third batch would need token 24.
+  Sampler sampler(counting(24), config(Order::kSequential, 2, 4));
+  next(sampler);
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(8, 12));
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(0, 4));
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(8, 12));
+}
+
+TEST(SequentialOrder, NeedsOneWholeBatch) {
+  EXPECT_NO_THROW(Sampler(counting(9), config(Order::kSequential, 2, 4)));
+  EXPECT_THAT([] { Sampler(counting(8), config(Order::kSequential, 2, 4)); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr("at least 9"), HasSubstr("got 8"))));
+}
+
+TEST(RandomOrder, RowsAreShiftedWindows) {
+  Sampler sampler(counting(100), config(Order::kRandom, 8, 7));
+  for (int step = 0; step < 20; ++step) {
+    expect_shifted_rows(next(sampler));
+  }
+}
+
+TEST(RandomOrder, EveryStartIsAsLikely) {
+  // n - T = 10 starts, 0 to 9. 99.99% of chi-square with 9 degrees of freedom is 33.7.
+  Sampler sampler(counting(14), config(Order::kRandom, 10, 4));
+  constexpr int kSteps = 2000;
+  std::map<std::int32_t, int> counts;
+  for (int step = 0; step < kSteps; ++step) {
+    for (const std::int32_t start : starts(next(sampler))) {
+      ++counts[start];
+    }
+  }
+  ASSERT_EQ(counts.size(), 10U);
+  EXPECT_EQ(counts.begin()->first, 0);
+  EXPECT_EQ(counts.rbegin()->first, 9);
+  double chi_square = 0;
+  for (const auto& [start, count] : counts) {
+    chi_square += (count - kSteps) * static_cast<double>(count - kSteps) / kSteps;
+  }
+  EXPECT_LT(chi_square, 33.7);
+}
+
+TEST(RandomOrder, OneStartIsTheOnlyOne) {
+  Sampler sampler(counting(5), config(Order::kRandom, 3, 4));
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(0, 0, 0));
+}
+
+// Pins the sequence: a saved state must mean the same batches in every version.
+TEST(RandomOrder, DrawsTheSameStartsForever) {
+  Sampler sampler(counting(1000), config(Order::kRandom, 4, 8));
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(610, 318, 470, 864));
+}
+
+TEST(RandomOrder, SeedsDiffer) {
+  auto setting = config(Order::kRandom, 16, 8);
+  Sampler one(counting(1000), setting);
+  setting.seed = 1338;
+  Sampler two(counting(1000), setting);
+  EXPECT_NE(starts(next(one)), starts(next(two)));
+}
+
+TEST(Sampler, GoesOnExactlyFromASavedState) {
+  for (const Order order : {Order::kRandom, Order::kSequential}) {
+    Sampler sampler(counting(60), config(order, 3, 5));
+    for (int step = 0; step < 5; ++step) {
+      const SamplerState saved = sampler_state_from_json(to_json(sampler.state()));
+      EXPECT_EQ(saved, sampler.state());
+      auto other_seed = config(order, 3, 5);
+      other_seed.seed = 7;
+      Sampler resumed(counting(60), other_seed);
+      resumed.restore(saved);
+      Sampler copy = sampler;
+      for (int ahead = 0; ahead < 7; ++ahead) {
+        EXPECT_EQ(next(copy).inputs, next(resumed).inputs);
+      }
+      EXPECT_EQ(copy.state(), resumed.state());
+      next(sampler);
+    }
+  }
+}
+
+TEST(Sampler, RanksShareOneGlobalBatch) {
+  constexpr std::int64_t kRanks = 3;
+  for (const Order order : {Order::kRandom, Order::kSequential}) {
+    Sampler whole(counting(80), config(order, 2 * kRanks, 4));
+    std::vector<Sampler> parts;
+    for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+      parts.emplace_back(counting(80), config(order, 2, 4, {rank, kRanks}));
+    }
+    for (int step = 0; step < 10; ++step) {
+      std::vector<std::int32_t> together;
+      for (Sampler& part : parts) {
+        const Batch batch = next(part);
+        EXPECT_EQ(batch.rows, 2);
+        together.insert(together.end(), batch.inputs.begin(), batch.inputs.end());
+        EXPECT_EQ(part.state(), parts.front().state());
+      }
+      EXPECT_EQ(together, next(whole).inputs);
+    }
+  }
+}
+
+TEST(Sampler, GoesOnInOrderWithAnotherBatchSize) {
+  Sampler pairs(counting(41), config(Order::kSequential, 2, 4));
+  next(pairs);
+  Sampler triples(counting(41), config(Order::kSequential, 3, 4));
+  triples.restore(pairs.state());
+  EXPECT_THAT(starts(next(triples)), ElementsAre(8, 12, 16));
+  EXPECT_THAT(starts(next(triples)), ElementsAre(20, 24, 28));
+  EXPECT_THAT(starts(next(triples)), ElementsAre(0, 4, 8));
+}
+
+TEST(Sampler, RefusesAStateThatDoesNotFit) {
+  Sampler sampler(counting(60), config(Order::kRandom, 3, 5));
+  EXPECT_THAT(
+      [&] {
+        sampler.restore({Order::kSequential, 1, 0});
+      },
+      ThrowsMessage<ConfigError>(AllOf(HasSubstr("is sequential"), HasSubstr("is random"))));
+  EXPECT_THROW(sampler.restore({Order::kRandom, 1, -1}), DataError);
+  EXPECT_THROW(sampler.restore({Order::kRandom, 1, std::numeric_limits<std::int64_t>::max()}), DataError);
+}
+
+TEST(Sampler, RefusesSettingsOutOfRange) {
+  const TokenStream tokens = counting(10);
+  EXPECT_THROW(Sampler(tokens, config(Order::kRandom, 0, 4)), ConfigError);
+  EXPECT_THROW(Sampler(tokens, config(Order::kRandom, 1, 0)), ConfigError);
+  EXPECT_THROW(Sampler(tokens, config(Order::kRandom, 1, 4, {2, 2})), ConfigError);
+  EXPECT_THROW(Sampler(tokens, config(Order::kRandom, 1, 4, {-1, 2})), ConfigError);
+  EXPECT_NO_THROW(Sampler(tokens, config(Order::kRandom, 1, 9)));
+  EXPECT_THAT([&] { Sampler(tokens, config(Order::kRandom, 1, 10)); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr("at least 11"), HasSubstr("got 10"))));
+}
+
+TEST(SamplerState, IsKeptAsJson) {
+  const SamplerState state{Order::kSequential, std::numeric_limits<std::uint64_t>::max(), 1'234'567'890'123};
+  EXPECT_EQ(sampler_state_from_json(to_json(state)), state);
+  for (const char* text :
+       {"", "[]", "{}", R"({"order":"up","seed":1,"position":0})", R"({"order":"random","seed":-1,"position":0})",
+        R"({"order":"random","seed":1.5,"position":0})", R"({"order":"random","seed":1,"position":-1})",
+        R"({"order":"random","seed":1,"position":18446744073709551615})", R"({"order":"random","seed":1})",
+        R"({"order":3,"seed":1,"position":0})"}) {
+    EXPECT_THROW(sampler_state_from_json(text), DataError) << text;
+  }
+}
+
+TEST(Order, HasNames) {
+  EXPECT_EQ(parse_order("random"), Order::kRandom);
+  EXPECT_EQ(parse_order("sequential"), Order::kSequential);
+  EXPECT_EQ(to_string(Order::kSequential), "sequential");
+  EXPECT_THAT([] { parse_order("shuffled"); }, ThrowsMessage<ConfigError>(HasSubstr("\"shuffled\"")));
+}
+
+}  // namespace
+}  // namespace retape::data
