@@ -1,0 +1,104 @@
+#include "trainer/config_checks.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/trainer/config_case.h"
+#include "trainer/config_reader.h"
+
+namespace retape::trainer {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class ConfigChecks : public ConfigCase {};
+
+void expect_shape(const Config& config, std::array<std::int64_t, 5> layers_heads_dim_seq_len_vocab) {
+  const Config::Model& model = config.model;
+  EXPECT_EQ((std::array{model.layers, model.heads, model.dim, model.seq_len, model.vocab}),
+            layers_heads_dim_seq_len_vocab);
+}
+
+TEST_F(ConfigChecks, PresetsFillInTheShape) {
+  expect_shape(set({"model.preset=gpt2"}), {12, 12, 768, 1024, 50257});
+  expect_shape(set({"model.preset=gpt2-medium"}), {24, 16, 1024, 1024, 50257});
+  expect_shape(set({"model.preset=gpt2-large"}), {36, 20, 1280, 1024, 50257});
+  expect_shape(set({"model.preset=gpt2-xl"}), {48, 25, 1600, 1024, 50257});
+}
+
+TEST_F(ConfigChecks, KeysThatAreSetWinOverThePreset) {
+  expect_shape(load("[model]\nseq_len = 64\npreset = \"gpt2\"\n", {"model.layers=2"}), {2, 12, 768, 64, 50257});
+}
+
+TEST_F(ConfigChecks, WithoutValidationDataEvaluationIsOffUnlessAskedFor) {
+  EXPECT_EQ(set({"data.val_fraction=0"}).train.eval_every, 0);
+  EXPECT_EQ(set({"data.val_fraction=0", "data.val=v.txt"}).train.eval_every, Config().train.eval_every);
+  EXPECT_EQ(refusal_of_set({"data.val_fraction=0", "train.eval_every=5"}),
+            "--set train.eval_every=5: train.eval_every: expected 0 without validation data (data.val, "
+            "data.val_fraction), got 5");
+}
+
+TEST_F(ConfigChecks, HeadsDivideDim) {
+  EXPECT_EQ(refusal("[model]\nheads = 6\ndim = 100\n"),
+            "gpt.toml:3:7: model.dim: expected a multiple of model.heads = 6, got 100");
+  EXPECT_EQ(refusal("[model]\ndim = 128\nheads = 4\n", {"model.heads=5"}),
+            "--set model.heads=5: model.dim: expected a multiple of model.heads = 5, got 128");
+  EXPECT_THAT(refusal("[model]\nheads = 5\n"), StartsWith("gpt.toml:2:9: model.dim: "));
+}
+
+TEST_F(ConfigChecks, TokensOfAMicroStepFitThirtyTwoBits) {
+  EXPECT_THAT(refusal_of_set({"train.batch_size=4194304", "model.seq_len=1024"}),
+              HasSubstr("train.batch_size: expected at most 2097151 sequences of model.seq_len = 1024, got 4194304"));
+}
+
+TEST_F(ConfigChecks, TheCosineNeedsRoomAndAWayDown) {
+  EXPECT_EQ(
+      refusal("[train]\nsteps = 10\n[optimizer]\nschedule = \"cosine\"\nwarmup_steps = 11\n"),
+      "gpt.toml:5:16: optimizer.warmup_steps: expected at most train.steps = 10 with the cosine schedule, got 11");
+  EXPECT_EQ(refusal("[optimizer]\nlr = 1e-4\nmin_lr = 1e-3\n"),
+            "gpt.toml:3:10: optimizer.min_lr: expected at most optimizer.lr = 0.0001, got 0.001");
+  EXPECT_EQ(set({"train.steps=10", "optimizer.warmup_steps=10"}).optimizer.warmup_steps, 10);
+  EXPECT_EQ(set({"optimizer.schedule=constant", "train.steps=10", "optimizer.warmup_steps=11"}).train.steps, 10);
+}
+
+TEST_F(ConfigChecks, ParallelSettingsFitTogether) {
+  EXPECT_EQ(refusal_of_set({"parallel.tensor=4"}),
+            "--set parallel.tensor=4: parallel.tensor: expected a divisor of model.heads = 6, got 4");
+  EXPECT_THAT(refusal_of_set({"parallel.sequence=true"}), HasSubstr("expected parallel.tensor of at least 2"));
+  EXPECT_THAT(refusal_of_set({"parallel.backend=self", "parallel.data=2"}), HasSubstr("for 2 ranks"));
+}
+
+TEST_F(ConfigChecks, SettingsOfAPolicyThatIsNoneAreNotIgnored) {
+  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"none\"\nprofile = true\n"),
+            "gpt.toml:3:11: activation_checkpointing.profile: has no effect with activation_checkpointing.policy = "
+            "\"none\"");
+  EXPECT_THAT(refusal_of_set({"activation_checkpointing.layers=2"}), HasSubstr("has no effect with"));
+  EXPECT_EQ(set({"activation_checkpointing.policy=none"}).activation_checkpointing.policy, CheckpointPolicy::none);
+}
+
+TEST_F(ConfigChecks, EveryKeyOfActivationCheckpointingIsRead) {
+  Config config;
+  ConfigOrigins origins;
+  for (const char* setting : {"policy=selective", "layers=3", "recompute=[\"gelu\", \"attention\"]",
+                              "memory_budget=6GiB", "deepspeed_config=ds.json", "partition_activations=true",
+                              "cpu_checkpointing=true", "contiguous_memory_optimization=true", "number_checkpoints=4",
+                              "synchronize_checkpoint_boundary=true", "profile=true"}) {
+    read_override(std::string("activation_checkpointing.") + setting, config, origins);
+  }
+  check_combinations(config, origins);
+  const Config::ActivationCheckpointing expected{
+      CheckpointPolicy::selective, 3, {"gelu", "attention"}, 6_GiB, "ds.json", true, true, true, 4, true, true};
+  EXPECT_EQ(config.activation_checkpointing, expected);
+}
+
+TEST_F(ConfigChecks, WhatThisVersionCannotDoIsSaid) {
+  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"full\"\n"),
+            "gpt.toml:2:10: activation_checkpointing.policy: \"full\" is not available in this version");
+  EXPECT_EQ(refusal_of_set({"parallel.tensor=2"}),
+            "--set parallel.tensor=2: parallel.tensor: 2 is not available in this version");
+  EXPECT_EQ(refusal_of_set({"parallel.data=2"}),
+            "--set parallel.data=2: parallel.data: 2 is not available in this version");
+}
+
+}  // namespace
+}  // namespace retape::trainer

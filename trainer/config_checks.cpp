@@ -1,0 +1,144 @@
+#include "trainer/config_checks.h"
+
+#include <array>
+#include <limits>
+#include <string_view>
+
+#include "nn/base/error.h"
+#include "trainer/config_schema.h"
+#include "trainer/config_writer.h"
+
+namespace retape::trainer {
+namespace {
+
+// The models of Radford et al. 2019 differ in these three; context and vocabulary are the same.
+struct PresetShape {
+  ModelPreset preset;
+  std::int64_t layers;
+  std::int64_t heads;
+  std::int64_t dim;
+};
+constexpr std::array kPresetShapes{
+    PresetShape{ModelPreset::gpt2, 12, 12, 768},
+    PresetShape{ModelPreset::gpt2_medium, 24, 16, 1024},
+    PresetShape{ModelPreset::gpt2_large, 36, 20, 1280},
+    PresetShape{ModelPreset::gpt2_xl, 48, 25, 1600},
+};
+constexpr std::int64_t kPresetSeqLen = 1024;
+constexpr std::int64_t kPresetVocab = 50257;
+
+// Positions of a micro-step are counted in 32 bits.
+constexpr std::int64_t kMaxTokensPerMicroStep = std::numeric_limits<std::int32_t>::max();
+
+void fill_in_preset(Config::Model& model, const ConfigOrigins& origins) {
+  const auto fill = [&](std::string_view key, std::int64_t& field, std::int64_t value) {
+    if (!origins.is_set(key)) {
+      field = value;
+    }
+  };
+  for (const PresetShape& shape : kPresetShapes) {
+    if (shape.preset == model.preset) {
+      fill("model.layers", model.layers, shape.layers);
+      fill("model.heads", model.heads, shape.heads);
+      fill("model.dim", model.dim, shape.dim);
+      fill("model.seq_len", model.seq_len, kPresetSeqLen);
+      fill("model.vocab", model.vocab, kPresetVocab);
+    }
+  }
+}
+
+bool has_validation_data(const Config::Data& data) {
+  return !data.val.empty() || data.val_fraction > 0;
+}
+
+void check_shape(const Config& config, const ConfigOrigins& origins) {
+  const Config::Model& model = config.model;
+  require<ConfigError>(model.dim % model.heads == 0, "{}: model.dim: expected a multiple of model.heads = {}, got {}",
+                       origins.place_of({"model.dim", "model.heads", "model.preset"}), model.heads, model.dim);
+  require<ConfigError>(config.train.batch_size <= kMaxTokensPerMicroStep / model.seq_len,
+                       "{}: train.batch_size: expected at most {} sequences of model.seq_len = {}, got {}",
+                       origins.place_of({"train.batch_size", "model.seq_len"}), kMaxTokensPerMicroStep / model.seq_len,
+                       model.seq_len, config.train.batch_size);
+}
+
+void check_evaluation(const Config& config, const ConfigOrigins& origins) {
+  require<ConfigError>(config.train.eval_every == 0 || has_validation_data(config.data),
+                       "{}: train.eval_every: expected 0 without validation data (data.val, data.val_fraction), got {}",
+                       origins.place_of({"train.eval_every", "data.val_fraction"}), config.train.eval_every);
+}
+
+void check_schedule(const Config& config, const ConfigOrigins& origins) {
+  const Config::Optimizer& optimizer = config.optimizer;
+  if (optimizer.schedule != ScheduleChoice::cosine) {
+    return;
+  }
+  require<ConfigError>(optimizer.min_lr <= optimizer.lr,
+                       "{}: optimizer.min_lr: expected at most optimizer.lr = {}, got {}",
+                       origins.place_of({"optimizer.min_lr", "optimizer.lr"}), optimizer.lr, optimizer.min_lr);
+  require<ConfigError>(optimizer.warmup_steps <= config.train.steps,
+                       "{}: optimizer.warmup_steps: expected at most train.steps = {} with the cosine schedule, got {}",
+                       origins.place_of({"optimizer.warmup_steps", "train.steps"}), config.train.steps,
+                       optimizer.warmup_steps);
+}
+
+void check_parallel(const Config& config, const ConfigOrigins& origins) {
+  const Config::Parallel& parallel = config.parallel;
+  require<ConfigError>(
+      config.model.heads % parallel.tensor == 0, "{}: parallel.tensor: expected a divisor of model.heads = {}, got {}",
+      origins.place_of({"parallel.tensor", "model.heads", "model.preset"}), config.model.heads, parallel.tensor);
+  require<ConfigError>(!parallel.sequence || parallel.tensor > 1,
+                       "{}: parallel.sequence: expected parallel.tensor of at least 2 with it, got {}",
+                       origins.place_of({"parallel.sequence", "parallel.tensor"}), parallel.tensor);
+  const std::int64_t ranks = parallel.tensor * parallel.data;
+  require<ConfigError>(parallel.backend != BackendChoice::self || ranks == 1,
+                       "{}: parallel.backend: expected another than \"self\", which is one rank, for {} ranks",
+                       origins.place_of({"parallel.backend", "parallel.tensor", "parallel.data"}), ranks);
+}
+
+// A setting that does nothing is a mistake that would go unnoticed.
+void check_activation_checkpointing(const Config& config, const ConfigOrigins& origins) {
+  if (config.activation_checkpointing.policy != CheckpointPolicy::none) {
+    return;
+  }
+  Config unused;  // only the names are read
+  for (const schema::Key& key : schema::keys_of(unused)) {
+    const bool has_no_effect = key.table == "activation_checkpointing" && key.name != "policy";
+    if (has_no_effect && origins.is_set(key.full_name())) {
+      fail<ConfigError>("{}: {}: has no effect with activation_checkpointing.policy = \"none\"",
+                        origins.place_of({key.full_name()}), key.full_name());
+    }
+  }
+}
+
+}  // namespace
+
+void fill_in(Config& config, const ConfigOrigins& origins) {
+  fill_in_preset(config.model, origins);
+  if (config.run.out_dir.empty()) {
+    config.run.out_dir = "runs/" + config.run.name;
+  }
+  if (!has_validation_data(config.data) && !origins.is_set("train.eval_every")) {
+    config.train.eval_every = 0;
+  }
+}
+
+void check_combinations(const Config& config, const ConfigOrigins& origins) {
+  check_shape(config, origins);
+  check_evaluation(config, origins);
+  check_schedule(config, origins);
+  check_parallel(config, origins);
+  check_activation_checkpointing(config, origins);
+}
+
+void check_available(const Config& config, const ConfigOrigins& origins) {
+  const auto require_available = [&](bool ok, std::string_view key, auto value) {
+    require<ConfigError>(ok, "{}: {}: {} is not available in this version", origins.place_of({key}), key, value);
+  };
+  const CheckpointPolicy policy = config.activation_checkpointing.policy;
+  require_available(policy == CheckpointPolicy::none, "activation_checkpointing.policy",
+                    quoted(schema::policy_name(policy)));
+  require_available(config.parallel.tensor == 1, "parallel.tensor", config.parallel.tensor);
+  require_available(config.parallel.data == 1, "parallel.data", config.parallel.data);
+}
+
+}  // namespace retape::trainer
