@@ -13,7 +13,8 @@ option(RETAPE_WERROR "Treat compiler warnings as errors" ${gcc12})
 
 add_library(retape_flags INTERFACE)
 target_include_directories(retape_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(retape_flags INTERFACE -Wall -Wextra -Wpedantic)
+# A designated initialiser names what differs from the defaults; leaving the rest out is the point of it.
+target_compile_options(retape_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
 if(RETAPE_WERROR)
   target_compile_options(retape_flags INTERFACE -Werror)
 endif()

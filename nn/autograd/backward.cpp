@@ -1,0 +1,107 @@
+#include "nn/autograd/backward.h"
+
+#include <algorithm>
+#include <array>
+
+namespace retape::nn::detail {
+namespace {
+
+bool tape_holds(const Value& value) {
+  return value.fate == Fate::keep || value.fate == Fate::store;
+}
+
+// Moves `horizon` down to `node`, where there is one.
+void lower(NodeId& horizon, NodeId node) {
+  if (node != kNone && (horizon == kNone || node < horizon)) {
+    horizon = node;
+  }
+}
+
+}  // namespace
+
+void Backward::run(ValueId loss, const BackwardOptions& options) {
+  const OutputTagScope booking(context_, Tag::gradients);
+  find_horizons();
+  if (!options.retain) {
+    list_releases();
+  }
+  Value& root = graph_.value(loss);
+  root.gradient = Tensor(context_.device(), root.shape, DType::f32, Tag::gradients);
+  root.gradient.from_host<float>(std::array{options.seed});
+  for (auto id = static_cast<NodeId>(graph_.nodes.size()) - 1; id >= 0; --id) {
+    differentiate(id);
+    rebuilder_.release_above(id);
+    release_kept(id);
+  }
+}
+
+// A kept value may go when no backward reads it any more, and nothing that was let go will be rebuilt from it.
+void Backward::find_horizons() {
+  for (Value& value : graph_.values) {
+    value.horizon = value.last_read;
+  }
+  for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
+    NodeId rebuilt = kNone;  // the last time that this node may have to run again
+    for (const ValueId output : node->outputs) {
+      if (!tape_holds(graph_.value(output))) {
+        lower(rebuilt, graph_.value(output).horizon);
+      }
+    }
+    for (const ValueId input : node->inputs) {
+      lower(graph_.value(input).horizon, rebuilt);
+    }
+    for (const Rebuild& way : node->op->rebuilds) {
+      for (std::size_t j = 0; j < node->outputs.size(); ++j) {
+        if (contains(way.from.outputs, j)) {
+          lower(graph_.value(node->outputs[j]).horizon, rebuilt);
+        }
+      }
+    }
+  }
+}
+
+void Backward::list_releases() {
+  for (std::size_t v = 0; v < graph_.values.size(); ++v) {
+    const Value& value = graph_.values[v];
+    if (value.producer != kNone && tape_holds(value)) {
+      releases_.emplace_back(value.horizon, static_cast<ValueId>(v));
+    }
+  }
+  std::sort(releases_.begin(), releases_.end());
+}
+
+void Backward::release_kept(NodeId id) {
+  while (!releases_.empty() && releases_.back().first >= id) {
+    Value& value = graph_.value(releases_.back().second);
+    value.data = Tensor();
+    value.saved.reset();
+    releases_.pop_back();
+  }
+}
+
+void Backward::differentiate(NodeId id) {
+  const Node& node = graph_.node(id);
+  const bool wanted = std::any_of(node.outputs.begin(), node.outputs.end(),
+                                  [this](ValueId output) { return graph_.value(output).gradient.defined(); });
+  if (!wanted) {
+    return;
+  }
+  rebuilder_.provide(id);
+  std::vector<Tensor> inputs(node.inputs.size());
+  std::vector<Tensor> outputs(node.outputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (contains(node.reads.inputs, i)) {
+      inputs[i] = graph_.value(node.inputs[i]).data;
+    }
+  }
+  for (std::size_t j = 0; j < outputs.size(); ++j) {
+    if (contains(node.reads.outputs, j)) {
+      outputs[j] = graph_.value(node.outputs[j]).data;
+    }
+  }
+  Gradients gradients(context_, graph_, id);
+  node.op->backward(context_, node.args.get(), {.inputs = inputs, .outputs = outputs, .rng = node.rng}, gradients);
+  gradients.finish();
+}
+
+}  // namespace retape::nn::detail

@@ -1,0 +1,65 @@
+// The gradients that flow into and out of one node while it is differentiated.
+#pragma once
+
+#include <vector>
+
+#include "nn/autograd/retention.h"
+#include "nn/tensor/tensor.h"
+
+namespace retape::nn {
+
+// The gradient of a leaf, summed over every use until somebody takes it.
+struct GradientSlot {
+  Tensor gradient;  // undefined until the first contribution
+  DType dtype = DType::f32;
+};
+
+// Where an op writes the gradient of one input.
+struct GradSink {
+  Tensor tensor;
+  bool accumulate = false;  // add to what is there; otherwise the contents are undefined and must be overwritten
+};
+
+namespace detail {
+struct Graph;
+}
+
+class Gradients {
+ public:
+  Gradients(Context& context, detail::Graph& graph, NodeId node);
+
+  // Gradient of output j; undefined where nothing depends on it.
+  const Tensor& dout(int j) const { return douts_[static_cast<std::size_t>(j)]; }
+  // The same, given away, so that it may be written in place if unique().
+  Tensor take_dout(int j) { return std::move(douts_[static_cast<std::size_t>(j)]); }
+
+  // Whether the gradient of input i is needed.
+  bool wants(int i) const;
+  const Shape& input_shape(int i) const;
+
+  // Memory for the gradient of input i. To be written before backward returns.
+  GradSink sink(int i);
+  // Hands over a finished gradient of input i, which may share memory with dout.
+  void give(int i, Tensor gradient);
+
+  // Adds what was written beside the sinks; called by the tape when backward has returned.
+  void finish();
+
+ private:
+  struct Aside {
+    ValueId value;
+    Tensor gradient;
+  };
+  ValueId input(int i) const;
+  Tensor& target(ValueId value);
+  void add(ValueId value, Tensor gradient);
+
+  Context& context_;
+  detail::Graph& graph_;
+  NodeId node_;
+  std::vector<Tensor> douts_;
+  std::vector<ValueId> sunk_;  // inputs whose sink was handed out
+  std::vector<Aside> aside_;   // second sinks of a value that is an input twice
+};
+
+}  // namespace retape::nn

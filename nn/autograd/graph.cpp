@@ -1,0 +1,37 @@
+#include "nn/autograd/graph.h"
+
+namespace retape::nn::detail {
+
+bool Graph::encloses(RegionId outer, RegionId inner) const {
+  while (inner != outer && inner != kNone) {
+    inner = region(inner).parent;
+  }
+  return inner == outer;
+}
+
+RegionId Graph::common_region(RegionId a, RegionId b) const {
+  while (a != b) {
+    RegionId& deeper = region(a).depth > region(b).depth ? a : b;
+    deeper = region(deeper).parent;
+  }
+  return a;
+}
+
+std::vector<Shape> Graph::input_shapes(const Node& node) const {
+  std::vector<Shape> shapes;
+  shapes.reserve(node.inputs.size());
+  for (const ValueId input : node.inputs) {
+    shapes.push_back(value(input).shape);
+  }
+  return shapes;
+}
+
+Tensor Graph::held(ValueId id) const {
+  const Value& held = value(id);
+  if (held.data.defined()) {
+    return held.data;
+  }
+  return Tensor(held.program.lock(), held.shape, held.dtype);
+}
+
+}  // namespace retape::nn::detail

@@ -1,0 +1,70 @@
+// The tape's record. Internal to nn/autograd.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "nn/autograd/gradients.h"
+#include "nn/autograd/op.h"
+#include "nn/autograd/retention.h"
+
+namespace retape::nn::detail {
+
+// What the policy said of a value.
+enum class Fate : std::uint8_t { undecided, keep, recompute, store };
+
+struct Value {
+  Shape shape;
+  DType dtype = DType::f32;
+  Placement placement = Placement::replicated;
+  bool requires_grad = false;
+  bool needed_to_rebuild = false;  // some dropped value cannot be rebuilt without it
+  Fate fate = Fate::undecided;
+  std::string_view name;
+  NodeId producer = kNone;  // kNone: a leaf
+  int output = 0;           // which output of the producer
+  RegionId home = kRootRegion;
+  Tensor data;                        // while the tape holds it
+  std::weak_ptr<Storage> program;     // while the program may hold it
+  std::unique_ptr<SavedValue> saved;  // while a store holds it
+  std::vector<NodeId> consumers;      // recorded nodes that take it as input
+  NodeId last_read = kNone;           // the lowest node whose backward reads it, which is the last one to
+  NodeId horizon = kNone;             // the same, reads by rebuilds counted; set when backward starts
+  Tensor gradient;                    // of interior values, while it is summed
+  GradientSlot* slot = nullptr;       // of leaves
+};
+
+struct Node {
+  const Op* op;
+  ArgsBox args;
+  RngRange rng;
+  RegionId region;
+  Reads reads;
+  std::vector<ValueId> inputs;
+  std::vector<ValueId> outputs;
+  int runs = 1;  // of forward, rebuilds included
+};
+
+struct Graph {
+  std::vector<Value> values;
+  std::vector<Node> nodes;
+  std::vector<Region> regions;
+
+  Value& value(ValueId id) { return values[static_cast<std::size_t>(id)]; }
+  const Value& value(ValueId id) const { return values[static_cast<std::size_t>(id)]; }
+  Node& node(NodeId id) { return nodes[static_cast<std::size_t>(id)]; }
+  const Node& node(NodeId id) const { return nodes[static_cast<std::size_t>(id)]; }
+  Region& region(RegionId id) { return regions[static_cast<std::size_t>(id)]; }
+  const Region& region(RegionId id) const { return regions[static_cast<std::size_t>(id)]; }
+
+  // Whether `outer` is `inner` or a region around it.
+  bool encloses(RegionId outer, RegionId inner) const;
+  RegionId common_region(RegionId a, RegionId b) const;
+  std::vector<Shape> input_shapes(const Node& node) const;
+  // The data where the tape or the program holds it, undefined otherwise.
+  Tensor held(ValueId id) const;
+};
+
+}  // namespace retape::nn::detail

@@ -1,0 +1,216 @@
+#include "nn/autograd/rebuild.h"
+
+#include <algorithm>
+
+namespace retape::nn::detail {
+
+void Rebuilder::provide(NodeId node) {
+  const Plan plan = make_plan(node);
+  if (plan.empty()) {
+    return;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const OutputTagScope booking(context_, Tag::recompute);
+  count_uses(plan);
+  for (const auto& [id, step] : plan) {
+    execute(id, step, node);
+  }
+  stats_.rebuild_time += std::chrono::steady_clock::now() - start;
+}
+
+Rebuilder::Plan Rebuilder::make_plan(NodeId id) {
+  Plan plan;
+  std::vector<ValueId> pending;
+  const Node& reader = graph_.node(id);
+  for (std::size_t i = 0; i < reader.inputs.size(); ++i) {
+    if (contains(reader.reads.inputs, i)) {
+      want(reader.inputs[i], plan, pending);
+    }
+  }
+  for (std::size_t j = 0; j < reader.outputs.size(); ++j) {
+    if (contains(reader.reads.outputs, j)) {
+      want(reader.outputs[j], plan, pending);
+    }
+  }
+  // What a planned node reads is wanted in its turn.
+  while (!pending.empty()) {
+    const Value& value = graph_.value(pending.back());
+    pending.pop_back();
+    const Node& node = graph_.node(value.producer);
+    const Reads from = sources(node, plan.at(value.producer));
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (contains(from.inputs, i)) {
+        want(node.inputs[i], plan, pending);
+      }
+    }
+    for (std::size_t j = 0; j < node.outputs.size(); ++j) {
+      if (contains(from.outputs, j)) {
+        want(node.outputs[j], plan, pending);
+      }
+    }
+  }
+  return plan;
+}
+
+// Fetches the value where somebody has it; otherwise plans its producer.
+void Rebuilder::want(ValueId id, Plan& plan, std::vector<ValueId>& pending) {
+  Value& value = graph_.value(id);
+  if (value.data.defined()) {
+    return;
+  }
+  if (Tensor held = graph_.held(id); held.defined()) {
+    bring(id, std::move(held));
+    return;
+  }
+  if (value.saved != nullptr) {
+    bring(id, value.saved->fetch());
+    return;
+  }
+  require(value.producer != kNone, "[tape] rebuild: a leaf has lost its data");
+  Step& step = plan[value.producer];
+  const auto output = static_cast<std::size_t>(value.output);
+  if (contains(step.outputs, output)) {
+    return;
+  }
+  step.outputs |= 1U << output;
+  const Node& node = graph_.node(value.producer);
+  const bool open = std::any_of(node.op->rebuilds.begin(), node.op->rebuilds.end(), [&](const Rebuild& way) {
+    if (way.output != value.output) {
+      return false;
+    }
+    for (std::size_t j = 0; j < node.outputs.size(); ++j) {
+      if (contains(way.from.outputs, j) && !available(node.outputs[j])) {
+        return false;
+      }
+    }
+    return true;
+  });
+  step.forward = step.forward || !open;
+  pending.push_back(id);
+}
+
+bool Rebuilder::available(ValueId id) const {
+  return graph_.value(id).saved != nullptr || graph_.held(id).defined();
+}
+
+// What the step reads of the node's own inputs and outputs.
+Reads Rebuilder::sources(const Node& node, const Step& step) const {
+  if (step.forward) {
+    return {.inputs = ~0U, .outputs = 0};
+  }
+  Reads from;
+  for (const Rebuild& way : node.op->rebuilds) {
+    if (contains(step.outputs, static_cast<std::size_t>(way.output))) {
+      from.inputs |= way.from.inputs;
+      from.outputs |= way.from.outputs;
+    }
+  }
+  return from;
+}
+
+void Rebuilder::count_uses(const Plan& plan) {
+  uses_.assign(graph_.values.size(), 0);
+  for (const auto& [id, step] : plan) {
+    const Node& node = graph_.node(id);
+    const Reads from = sources(node, step);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      uses_[static_cast<std::size_t>(node.inputs[i])] += contains(from.inputs, i) ? 1 : 0;
+    }
+  }
+}
+
+void Rebuilder::execute(NodeId id, const Step& step, NodeId target) {
+  Node& node = graph_.node(id);
+  make_outputs(node, step);
+  const Reads from = sources(node, step);
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (contains(from.inputs, i)) {
+      --uses_[static_cast<std::size_t>(node.inputs[i])];
+      done_with(node.inputs[i], target);
+    }
+  }
+  for (const ValueId output : node.outputs) {
+    done_with(output, target);
+  }
+}
+
+void Rebuilder::make_outputs(Node& node, const Step& step) {
+  std::vector<Tensor> inputs;
+  inputs.reserve(node.inputs.size());
+  for (const ValueId input : node.inputs) {
+    inputs.push_back(graph_.value(input).data);
+  }
+  if (step.forward) {
+    const Outputs made =
+        node.op->forward(context_, node.args.get(), {.tensors = inputs, .rng = node.rng, .recording = true});
+    ++node.runs;
+    ++stats_.rebuilt_ops;
+    stats_.rebuilt_flops += node.op->cost(node.args.get(), graph_.input_shapes(node)).flops;
+    for (std::size_t j = 0; j < made.size(); ++j) {
+      if (!available(node.outputs[j])) {
+        bring(node.outputs[j], made[j]);
+      }
+    }
+    return;
+  }
+  for (std::size_t j = 0; j < node.outputs.size(); ++j) {
+    if (contains(step.outputs, j)) {
+      std::vector<Tensor> outputs;
+      for (const ValueId output : node.outputs) {
+        outputs.push_back(graph_.value(output).data);
+      }
+      bring(node.outputs[j], node.op->rebuild(context_, node.args.get(), static_cast<int>(j),
+                                              {.inputs = inputs, .outputs = outputs, .rng = node.rng}));
+      ++stats_.rebuilt_ops;
+    }
+  }
+}
+
+void Rebuilder::bring(ValueId id, Tensor data) {
+  graph_.value(id).data = std::move(data);
+  brought_.push_back(id);
+}
+
+void Rebuilder::done_with(ValueId id, NodeId target) {
+  const bool was_brought = std::find(brought_.begin(), brought_.end(), id) != brought_.end();
+  if (was_brought && uses_[static_cast<std::size_t>(id)] == 0 && !stays(id, target)) {
+    graph_.value(id).data = Tensor();
+    std::erase(brought_, id);
+  }
+}
+
+void Rebuilder::release_above(NodeId node) {
+  std::erase_if(brought_, [&](ValueId id) {
+    const bool goes = node == 0 || !stays(id, node - 1);
+    if (goes) {
+      graph_.value(id).data = Tensor();
+    }
+    return goes;
+  });
+}
+
+// Whether a value that is here now is worth holding while `node` and those below it are differentiated.
+bool Rebuilder::stays(ValueId id, NodeId node) const {
+  const Value& value = graph_.value(id);
+  return graph_.encloses(value.home, graph_.node(node).region) && (pending(value, node) || feeds_a_rebuild(id, node));
+}
+
+bool Rebuilder::pending(const Value& value, NodeId node) const {
+  return value.last_read != kNone && value.last_read <= node;
+}
+
+// Whether something that is missing, and will be read, would be made from this value.
+bool Rebuilder::feeds_a_rebuild(ValueId id, NodeId node) const {
+  for (const NodeId consumer : graph_.value(id).consumers) {
+    for (const ValueId output : graph_.node(consumer).outputs) {
+      const Value& made = graph_.value(output);
+      const bool missing = !made.data.defined() && made.saved == nullptr && made.program.expired();
+      if (missing && (pending(made, node) || feeds_a_rebuild(output, node))) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace retape::nn::detail

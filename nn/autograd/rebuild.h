@@ -1,0 +1,49 @@
+// Rebuilds values that were let go. Internal to nn/autograd.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "nn/autograd/graph.h"
+#include "nn/autograd/tape.h"
+
+namespace retape::nn::detail {
+
+class Rebuilder {
+ public:
+  Rebuilder(Context& context, Graph& graph, TapeStats& stats) : context_(context), graph_(graph), stats_(stats) {}
+
+  // Makes everything that the node's backward reads available as Value::data.
+  void provide(NodeId node);
+  // Lets go of what provide() brought and no node below `node` needs.
+  void release_above(NodeId node);
+
+ private:
+  // What a planned node is to make again: a set of its outputs, in cheap ways or by running forward.
+  struct Step {
+    std::uint32_t outputs = 0;
+    bool forward = false;
+  };
+  using Plan = std::map<NodeId, Step>;  // in recorded order
+
+  Plan make_plan(NodeId node);
+  void want(ValueId id, Plan& plan, std::vector<ValueId>& pending);
+  Reads sources(const Node& node, const Step& step) const;
+  void count_uses(const Plan& plan);
+  void execute(NodeId id, const Step& step, NodeId target);
+  void make_outputs(Node& node, const Step& step);
+  void bring(ValueId id, Tensor data);
+  void done_with(ValueId id, NodeId target);
+  bool available(ValueId id) const;
+  bool stays(ValueId id, NodeId node) const;
+  bool pending(const Value& value, NodeId node) const;
+  bool feeds_a_rebuild(ValueId id, NodeId node) const;
+
+  Context& context_;
+  Graph& graph_;
+  TapeStats& stats_;
+  std::vector<ValueId> brought_;  // rebuilt or fetched, and held by Value::data
+  std::vector<int> uses_;         // by value: reads left in the plan that runs
+};
+
+}  // namespace retape::nn::detail

@@ -1,0 +1,339 @@
+#include "nn/autograd/tape.h"
+
+#include <algorithm>
+
+#include "nn/autograd/backward.h"
+#include "nn/autograd/graph.h"
+
+namespace retape::nn {
+
+using detail::Fate;
+using detail::Node;
+using detail::Value;
+
+Tape::Tape(Context& context, TapeOptions options)
+    : context_(context),
+      options_(options),
+      token_(std::make_shared<const detail::TapeToken>()),
+      graph_(std::make_unique<detail::Graph>()),
+      policies_{options.policy} {
+  graph_->regions.push_back({.name = "", .parent = kNone, .depth = 0, .first = 0, .last = kNone});
+}
+
+Tape::~Tape() = default;
+
+void Tape::require_alive(std::string_view what) const {
+  require(state_ == State::recording, "[tape] {}: expected a tape that records, got one that has ended", what);
+}
+
+void Tape::require_mine(const Var& var, std::string_view what) const {
+  require(var.data_.defined(), "[tape] {}: expected a value, got an empty or moved-from Var", what);
+  require(var.tape_ == token_,
+          "[tape] {}: expected a value of this tape, got one of a tape that is another or has ended", what);
+}
+
+Var Tape::leaf(Tensor data, GradientSlot* slot, std::string_view name, Placement placement) {
+  require_alive("leaf");
+  if (slot == nullptr || !options_.record) {
+    return {token_, kNone, std::move(data)};
+  }
+  Value value;
+  value.shape = data.shape();
+  value.dtype = data.dtype();
+  value.placement = placement;
+  value.requires_grad = true;
+  value.fate = Fate::keep;
+  value.name = name;
+  value.data = data;
+  value.slot = slot;
+  graph_->values.push_back(std::move(value));
+  return {token_, static_cast<ValueId>(graph_->values.size()) - 1, std::move(data)};
+}
+
+Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, std::string_view name) {
+  require_alive(op.traits.name);
+  std::vector<Tensor> tensors;
+  std::vector<Shape> shapes;
+  tensors.reserve(inputs.size());
+  shapes.reserve(inputs.size());
+  bool wanted = false;
+  for (const Var& input : inputs) {
+    require_mine(input, op.traits.name);
+    tensors.push_back(input.data_);
+    shapes.push_back(input.shape());
+    wanted |= input.requires_grad();
+  }
+  Generator& generator = context_.generator();
+  const RngRange rng = generator.state();
+  Outputs outputs = op.forward(context_, args.get(), {.tensors = tensors, .rng = rng, .recording = wanted});
+  ++stats_.forward_ops;
+  stats_.forward_flops += op.cost(args.get(), shapes).flops;
+  ValueId first = kNone;
+  if (wanted) {
+    first = record(op, args, rng, inputs, outputs, name);
+  }
+  // Only now: an op that failed has moved no generator.
+  if (op.traits.uses_rng) {
+    generator.draw(op.rng_elems(args.get(), shapes));
+  }
+  return {token_, first, std::move(outputs.front())};
+}
+
+ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
+                     const Outputs& outputs, std::string_view name) {
+  const std::size_t values_before = graph_->values.size();
+  const auto id = static_cast<NodeId>(graph_->nodes.size());
+  const ValueId first = add_node(op, args, rng, inputs, outputs, name);
+  try {
+    const Reads reads = graph_->node(id).reads;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      note_use(graph_->node(id).inputs[i], inputs[i].data_);
+      if (contains(reads.inputs, i)) {
+        note_read(graph_->node(id).inputs[i], inputs[i].data_, id);
+      }
+    }
+    for (std::size_t j = 0; j < outputs.size(); ++j) {
+      if (contains(reads.outputs, j)) {
+        note_read(graph_->node(id).outputs[j], outputs[j], id);
+      }
+    }
+  } catch (...) {
+    for (const ValueId input : graph_->node(id).inputs) {
+      std::erase(graph_->value(input).consumers, id);
+    }
+    graph_->nodes.pop_back();
+    graph_->values.resize(values_before);
+    throw;
+  }
+  return first;
+}
+
+ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
+                       const Outputs& outputs, std::string_view name) {
+  const auto id = static_cast<NodeId>(graph_->nodes.size());
+  Node node{.op = &op, .args = args, .rng = rng, .region = open_region_, .reads = op.reads(args.get())};
+  node.inputs.reserve(inputs.size());
+  node.outputs.reserve(outputs.size());
+  Placement placement = Placement::replicated;
+  for (const Var& input : inputs) {
+    ValueId value = input.id_;
+    if (value == kNone) {
+      // A constant: a leaf without a gradient, which a rebuild can read again.
+      value = static_cast<ValueId>(graph_->values.size());
+      graph_->values.push_back(
+          {.shape = input.shape(), .dtype = input.dtype(), .fate = Fate::keep, .data = input.data_});
+    } else if (graph_->value(value).producer != kNone && graph_->value(value).placement == Placement::shard) {
+      placement = Placement::shard;
+    }
+    graph_->value(value).consumers.push_back(id);
+    node.inputs.push_back(value);
+  }
+  const auto first = static_cast<ValueId>(graph_->values.size());
+  for (std::size_t j = 0; j < outputs.size(); ++j) {
+    Value value;
+    if (outputs[j].defined()) {
+      value.shape = outputs[j].shape();
+      value.dtype = outputs[j].dtype();
+      value.program = outputs[j].storage();
+    }
+    value.placement = placement;
+    value.requires_grad = true;
+    value.name = j == 0 && !name.empty() ? name : op.outputs[j];
+    value.producer = id;
+    value.output = static_cast<int>(j);
+    value.home = open_region_;
+    node.outputs.push_back(first + static_cast<ValueId>(j));
+    graph_->values.push_back(std::move(value));
+  }
+  graph_->nodes.push_back(std::move(node));
+  return first;
+}
+
+// The value is an input of a node in the region that is open now.
+void Tape::note_use(ValueId id, const Tensor& data) {
+  Value& value = graph_->value(id);
+  if (value.producer == kNone) {
+    return;
+  }
+  const RegionId home = graph_->common_region(value.home, open_region_);
+  if (home != value.home) {
+    value.home = home;
+    if (value.fate == Fate::recompute) {
+      ask_policy(id, data, open_region_);
+    }
+  }
+  // What comes into a region from outside is held until the region closes: only then is it known whether a value that
+  // was let go inside needs it to be rebuilt.
+  if (value.fate == Fate::undecided && home != open_region_ && !value.data.defined()) {
+    value.data = data;
+    held_until_close_.push_back(id);
+  }
+}
+
+void Tape::note_read(ValueId id, const Tensor& data, NodeId reader) {
+  Value& value = graph_->value(id);
+  if (value.producer == kNone) {
+    return;
+  }
+  if (value.last_read == kNone) {
+    value.last_read = reader;
+  }
+  if (value.fate == Fate::undecided) {
+    ask_policy(id, data, graph_->node(reader).region);
+  }
+}
+
+void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
+  Value& value = graph_->value(id);
+  const Node& producer = graph_->node(value.producer);
+  const RetentionPolicy* policy = policies_.back();
+  Decision decision;
+  const ValueInfo info{.name = value.name,
+                       .op = producer.op->traits.name,
+                       .shape = value.shape,
+                       .dtype = value.dtype,
+                       .bytes = value.shape.elems() * size_of(value.dtype),
+                       .cost = producer.op->cost(producer.args.get(), graph_->input_shapes(producer)),
+                       .home = &graph_->region(value.home),
+                       .reader = &graph_->region(reader),
+                       .placement = value.placement};
+  if (policy != nullptr && !producer.op->traits.keep_saved) {
+    decision = policy->decide(info);
+  }
+  switch (decision.what) {
+    case Retain::keep:
+      value.data = data;
+      value.data.storage()->retag(decision.tag);
+      value.fate = Fate::keep;
+      return;
+    case Retain::recompute:
+      value.data = Tensor();
+      value.fate = Fate::recompute;
+      return;
+    case Retain::store:
+      value.saved = decision.store->save(data, info);
+      value.data = Tensor();
+      value.fate = Fate::store;
+      return;
+  }
+}
+
+RegionScope Tape::region(std::string name, const RetentionPolicy* policy) {
+  require_alive("region");
+  const Region& outer = graph_->region(open_region_);
+  const auto id = static_cast<RegionId>(graph_->regions.size());
+  Region region{.name = std::move(name),
+                .parent = open_region_,
+                .depth = outer.depth + 1,
+                .first = static_cast<NodeId>(graph_->nodes.size()),
+                .last = kNone};
+  graph_->regions.push_back(std::move(region));
+  policies_.push_back(policy != nullptr ? policy : policies_.back());
+  open_region_ = id;
+  return {*this, token_, id};
+}
+
+void Tape::close_region(RegionId id) {
+  Region& region = graph_->region(id);
+  require(region.last == kNone, "[tape] region {}: expected an open region, got one that is closed", region.name);
+  require(id == open_region_, "[tape] region {}: expected inner region {} to be closed first", region.name,
+          graph_->region(open_region_).name);
+  region.last = static_cast<NodeId>(graph_->nodes.size());
+  decide_boundary(id);
+  open_region_ = region.parent;
+  policies_.pop_back();
+}
+
+// Finds what the values that were let go inside the region need from outside it, and asks about what is still
+// undecided.
+void Tape::decide_boundary(RegionId id) {
+  const Region& region = graph_->region(id);
+  const auto missing = [](const Value& value) {
+    return value.fate == Fate::recompute || (value.fate == Fate::undecided && value.needed_to_rebuild);
+  };
+  for (NodeId n = region.last - 1; n >= region.first; --n) {
+    const Node& node = graph_->node(n);
+    const bool rebuilt = std::any_of(node.outputs.begin(), node.outputs.end(),
+                                     [&](ValueId output) { return missing(graph_->value(output)); });
+    if (!rebuilt) {
+      continue;
+    }
+    for (const ValueId input : node.inputs) {
+      Value& value = graph_->value(input);
+      if (value.fate != Fate::undecided) {
+        continue;
+      }
+      value.needed_to_rebuild = true;
+      if (value.producer < region.first && value.data.defined()) {
+        const Tensor data = value.data;
+        ask_policy(input, data, id);
+      }
+    }
+  }
+  std::erase_if(held_until_close_, [&](ValueId held) {
+    Value& value = graph_->value(held);
+    const bool stays = value.fate == Fate::undecided && region.parent != value.home;
+    if (value.fate == Fate::undecided && !stays) {
+      value.data = Tensor();
+    }
+    return !stays;
+  });
+}
+
+RegionScope::~RegionScope() {
+  if (tape_ != nullptr && !token_.expired() && !tape_->region_closed(id_)) {
+    tape_->abandon_regions_down_to(id_);
+  }
+}
+
+void RegionScope::close() {
+  require(!token_.expired(), "[tape] region: expected a region of a live tape, got one whose tape has ended");
+  tape_->close_region(id_);
+}
+
+bool Tape::region_closed(RegionId id) const {
+  return graph_->region(id).last != kNone;
+}
+
+// A scope that goes closes what is open inside it too: an exception may be on its way out.
+void Tape::abandon_regions_down_to(RegionId id) noexcept {
+  while (open_region_ != id) {
+    close_region(open_region_);
+  }
+  close_region(id);
+}
+
+int Tape::runs_of(const Var& value) const {
+  require_mine(value, "runs_of");
+  return value.id_ == kNone ? 1 : graph_->node(graph_->value(value.id_).producer).runs;
+}
+
+void Tape::backward(Var loss, BackwardOptions options) {
+  require_alive("backward");
+  require_mine(loss, "backward");
+  require(loss.requires_grad(),
+          "[tape] backward: expected a loss that depends on a leaf with a gradient, got a constant");
+  require(open_region_ == kRootRegion, "[tape] backward: expected region {} to be closed first",
+          graph_->region(open_region_).name);
+  require<ShapeError>(loss.data_.elems() == 1 && loss.dtype() == DType::f32,
+                      "[tape] backward: expected a scalar f32 loss, got {} {}", loss.shape().str(), name(loss.dtype()));
+  const ValueId id = loss.id_;
+  loss = Var();
+  try {
+    detail::Backward(context_, *graph_, stats_).run(id, options);
+  } catch (...) {
+    end();
+    throw;
+  }
+  if (!options.retain) {
+    end();
+  }
+}
+
+void Tape::end() noexcept {
+  state_ = State::ended;
+  token_ = std::make_shared<const detail::TapeToken>();
+  *graph_ = detail::Graph();
+}
+
+}  // namespace retape::nn

@@ -1,0 +1,160 @@
+// The tape: runs ops, records them, differentiates them, and rebuilds what was let go.
+//
+// Forward records a node per op and asks the retention policy once for each value that backward reads. Backward goes
+// from the last node to the first. What a node reads and nobody holds is rebuilt by running just the producers that are
+// missing, in recorded order, from the nearest values that are there. A rebuilt value stays until its last pending read
+// if its region encloses the node being differentiated; otherwise it goes when the rebuild has used it. So one level of
+// regions runs each op at most twice, and nested regions give the square-root schedules (Chen et al. 2016,
+// arXiv:1604.06174).
+//
+// An exception in forward leaves the tape as it was before the op; one in backward ends the tape and lets all its
+// memory go.
+#pragma once
+
+#include <chrono>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nn/autograd/gradients.h"
+#include "nn/autograd/op.h"
+#include "nn/autograd/retention.h"
+
+namespace retape::nn {
+
+class Tape;
+
+namespace detail {
+struct Graph;
+struct TapeToken {};
+}  // namespace detail
+
+// A handle to a value of a tape. It holds the data while the program holds the Var, so model code moves a Var into its
+// last use.
+class Var {
+ public:
+  Var() = default;
+
+  const Tensor& data() const { return data_; }
+  const Shape& shape() const { return data_.shape(); }
+  DType dtype() const { return data_.dtype(); }
+  bool requires_grad() const { return id_ != kNone; }
+
+ private:
+  friend class Tape;
+  Var(std::shared_ptr<const detail::TapeToken> tape, ValueId id, Tensor data)
+      : tape_(std::move(tape)), id_(id), data_(std::move(data)) {}
+
+  std::shared_ptr<const detail::TapeToken> tape_;
+  ValueId id_ = kNone;  // kNone: nothing needs its gradient
+  Tensor data_;
+};
+
+// Closes its region when it goes, with the regions inside it.
+class RegionScope {
+ public:
+  RegionScope(RegionScope&& other) noexcept
+      : tape_(std::exchange(other.tape_, nullptr)), token_(std::move(other.token_)), id_(other.id_) {}
+  RegionScope(const RegionScope&) = delete;
+  RegionScope& operator=(const RegionScope&) = delete;
+  RegionScope& operator=(RegionScope&&) = delete;
+  ~RegionScope();
+  // Closes it now. Throws Error where it is closed already, or a region inside it is open.
+  void close();
+
+ private:
+  friend class Tape;
+  RegionScope(Tape& tape, std::weak_ptr<const detail::TapeToken> token, RegionId id)
+      : tape_(&tape), token_(std::move(token)), id_(id) {}
+  Tape* tape_;
+  std::weak_ptr<const detail::TapeToken> token_;  // expires with the tape, or when it ends
+  RegionId id_;
+};
+
+struct TapeOptions {
+  bool record = true;                       // false: nothing is recorded or saved
+  const RetentionPolicy* policy = nullptr;  // null keeps everything; must outlive the tape
+};
+
+struct BackwardOptions {
+  float seed = 1;       // gradient of the loss
+  bool retain = false;  // keep what is saved, so that backward can run again
+};
+
+// What was executed, rebuilds apart.
+struct TapeStats {
+  std::int64_t forward_ops = 0;
+  std::int64_t rebuilt_ops = 0;
+  Flops forward_flops = 0;
+  Flops rebuilt_flops = 0;
+  std::chrono::nanoseconds rebuild_time{0};
+};
+
+class Tape {
+ public:
+  explicit Tape(Context& context, TapeOptions options = {});
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  Context& context() { return context_; }
+  bool recording() const { return options_.record; }
+
+  // A value from outside. With a slot its gradient is summed there; the slot must outlive backward.
+  Var leaf(Tensor data, GradientSlot* slot = nullptr, std::string_view name = {},
+           Placement placement = Placement::replicated);
+
+  // Runs an op and records it if the gradient of any input is wanted. Returns its first output; the others are for
+  // backward. `name` is what policies and reports call that output; it must outlive the tape (a literal does).
+  template <class T>
+  Var run(const typename T::Args& args, std::initializer_list<Var> inputs, std::string_view name = {}) {
+    return run(kOp<T>, ArgsBox(args), std::span(inputs.begin(), inputs.size()), name);
+  }
+  Var run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, std::string_view name);
+
+  // Opens a region inside the innermost open one. `policy` replaces the policy in force for values asked about inside
+  // it.
+  [[nodiscard]] RegionScope region(std::string name, const RetentionPolicy* policy = nullptr);
+
+  // Adds the gradient of `loss`, a scalar of this tape, to the slots of all leaves. Unless `retain`, the tape ends
+  // here.
+  void backward(Var loss, BackwardOptions options = {});
+
+  const TapeStats& stats() const { return stats_; }
+  // How often the forward of the node that made this value ran.
+  int runs_of(const Var& value) const;
+
+ private:
+  friend class RegionScope;
+  enum class State : std::uint8_t { recording, ended };
+
+  void require_alive(std::string_view what) const;
+  void require_mine(const Var& var, std::string_view what) const;
+  ValueId record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
+                 const Outputs& outputs, std::string_view name);
+  ValueId add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
+                   const Outputs& outputs, std::string_view name);
+  void note_use(ValueId id, const Tensor& data);
+  void note_read(ValueId id, const Tensor& data, NodeId reader);
+  void ask_policy(ValueId id, const Tensor& data, RegionId reader);
+  void close_region(RegionId id);
+  void decide_boundary(RegionId id);
+  bool region_closed(RegionId id) const;
+  void abandon_regions_down_to(RegionId id) noexcept;
+  void end() noexcept;
+
+  Context& context_;
+  TapeOptions options_;
+  State state_ = State::recording;
+  std::shared_ptr<const detail::TapeToken> token_;
+  std::unique_ptr<detail::Graph> graph_;
+  RegionId open_region_ = kRootRegion;
+  std::vector<const RetentionPolicy*> policies_;  // in force, innermost last
+  std::vector<ValueId> held_until_close_;         // undecided values from outside an open region
+  TapeStats stats_;
+};
+
+}  // namespace retape::nn
