@@ -36,6 +36,9 @@ GradSink Gradients::sink(int i) {
   const detail::Value& value = graph_.value(id);
   const DType dtype = value.slot != nullptr ? value.slot->dtype : value.dtype;
   Tensor& gradient = target(id);
+  if (!value.requires_grad) {
+    return {Tensor(context_.device(), value.shape, dtype, Tag::workspace), false};
+  }
   const auto fresh = [&] { return Tensor(context_.device(), value.shape, dtype, Tag::gradients); };
   if (std::find(sunk_.begin(), sunk_.end(), id) != sunk_.end()) {
     aside_.push_back({id, fresh()});

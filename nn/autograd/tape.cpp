@@ -186,8 +186,12 @@ void Tape::note_read(ValueId id, const Tensor& data, NodeId reader) {
 void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
   Value& value = graph_->value(id);
   const Node& producer = graph_->node(value.producer);
+  if (producer.op->traits.keep_saved) {
+    value.data = data;
+    value.fate = Fate::keep;
+    return;
+  }
   const RetentionPolicy* policy = policies_.back();
-  Decision decision;
   const ValueInfo info{.name = value.name,
                        .op = producer.op->traits.name,
                        .shape = value.shape,
@@ -197,9 +201,7 @@ void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
                        .home = &graph_->region(value.home),
                        .reader = &graph_->region(reader),
                        .placement = value.placement};
-  if (policy != nullptr && !producer.op->traits.keep_saved) {
-    decision = policy->decide(info);
-  }
+  const Decision decision = policy == nullptr ? Decision{} : policy->decide(info);
   switch (decision.what) {
     case Retain::keep:
       value.data = data;

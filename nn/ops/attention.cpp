@@ -1,0 +1,71 @@
+#include "nn/ops/attention.h"
+
+#include <cmath>
+
+#include "nn/kernels/attention.h"
+#include "nn/kernels/launch.h"
+#include "nn/ops/check.h"
+
+namespace retape::nn {
+namespace {
+
+AttentionShape kernel_shape(const Attention::Args& args, const Tensor& qkv, const RngRange& rng) {
+  const std::int64_t head_dim = qkv.shape()[2] / 3 / args.heads;
+  return {.batch = qkv.shape()[0],
+          .seq_len = qkv.shape()[1],
+          .heads = args.heads,
+          .head_dim = head_dim,
+          .scale = 1.0F / std::sqrt(static_cast<float>(head_dim)),
+          .dropout = args.dropout,
+          .rng = rng,
+          .dtype = qkv.dtype()};
+}
+
+}  // namespace
+
+Outputs Attention::forward(Context& context, const Args& args, const Inputs& inputs) {
+  const Tensor& qkv = inputs[0];
+  expect_rank("attention", "qkv", qkv, 3);
+  expect_floating("attention", "qkv", qkv);
+  expect_probability("attention", args.dropout);
+  require<ShapeError>(args.heads > 0 && qkv.shape()[2] % (3 * args.heads) == 0,
+                      "[attention] qkv: expected a last extent that 3 x {} heads divide, got {}", args.heads,
+                      qkv.shape().str());
+  const AttentionShape shape = kernel_shape(args, qkv, inputs.rng);
+  const Tag tag = context.output_tag();
+  const Tensor out(context.device(), qkv.shape().with_back(qkv.shape()[2] / 3), qkv.dtype(), tag);
+  const Tensor lse(context.device(), Shape{shape.batch, shape.heads, shape.seq_len}, DType::f32, tag);
+  launch_with_workspace(
+      context, AttentionForward{.shape = shape, .qkv = qkv.data(), .out = out.data(), .lse = lse.data_as<float>()});
+  return {out, lse};
+}
+
+void Attention::backward(Context& context, const Args& args, const Saved& saved, Gradients& gradients) {
+  const Tensor& qkv = saved.inputs[0];
+  const Tensor dqkv(context.device(), qkv.shape(), qkv.dtype(), Tag::gradients);
+  launch_with_workspace(context, AttentionBackward{.shape = kernel_shape(args, qkv, saved.rng),
+                                                   .qkv = qkv.data(),
+                                                   .out = saved.outputs[0].data(),
+                                                   .lse = saved.outputs[1].data_as<float>(),
+                                                   .dout = gradients.dout(0).data(),
+                                                   .dqkv = dqkv.data()});
+  gradients.give(0, dqkv);
+}
+
+Cost Attention::cost(const Args& args, std::span<const Shape> inputs) {
+  const Elems elems = inputs[0].elems();
+  const std::int64_t seq_len = inputs[0][1];
+  const Elems lse = inputs[0][0] * args.heads * seq_len;
+  return {.flops = 2 * (elems / 3) * seq_len, .bytes = (elems + elems / 3 + lse) * size_of(DType::f32)};
+}
+
+Elems Attention::rng_elems(const Args& args, std::span<const Shape> inputs) {
+  const std::int64_t seq_len = inputs[0][1];
+  return args.dropout > 0 ? inputs[0][0] * args.heads * seq_len * seq_len : 0;
+}
+
+Var attention(Tape& tape, Var qkv, std::int64_t heads, float dropout, std::string_view name) {
+  return tape.run<Attention>({heads, dropout}, {std::move(qkv)}, name);
+}
+
+}  // namespace retape::nn

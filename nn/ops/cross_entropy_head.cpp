@@ -1,0 +1,176 @@
+#include "nn/ops/cross_entropy_head.h"
+
+#include <algorithm>
+
+#include "nn/kernels/cross_entropy.h"
+#include "nn/kernels/elementwise.h"
+#include "nn/kernels/launch.h"
+#include "nn/kernels/matmul.h"
+#include "nn/ops/check.h"
+
+namespace retape::nn {
+namespace {
+
+// What the f32 logits of one chunk may take.
+constexpr Bytes kHeadChunkBytes = 64_MiB;
+
+std::byte* row_of(const Tensor& tensor, std::int64_t row, std::int64_t columns) {
+  return static_cast<std::byte*>(tensor.data()) + row * columns * size_of(tensor.dtype());
+}
+
+void check(const Inputs& inputs) {
+  const Tensor& x = inputs[0];
+  const Tensor& table = inputs[1];
+  expect_rank("cross_entropy_head", "x", x, 3);
+  expect_floating("cross_entropy_head", "x", x);
+  expect_rank("cross_entropy_head", "table", table, 2);
+  expect_shape("cross_entropy_head", "table", table, Shape{table.shape()[0], x.shape()[2]});
+  expect_dtype("cross_entropy_head", "table", table, x.dtype());
+  expect_shape("cross_entropy_head", "targets", inputs[2], Shape{x.shape()[0], x.shape()[1]});
+  expect_dtype("cross_entropy_head", "targets", inputs[2], DType::i32);
+  require<ShapeError>(x.elems() > 0, "[cross_entropy_head] x: expected at least one row, got {}", x.shape().str());
+}
+
+// One forward of the head: the tensors it reads and writes, chunk after chunk.
+struct HeadPass {
+  Context& context;
+  Tensor x;
+  Tensor table;
+  Tensor targets;
+  Tensor dx;       // undefined where no gradient is wanted
+  Tensor dtable;   // likewise
+  Tensor logits;   // [chunk, V] f32
+  Tensor dlogits;  // [chunk, V] dtype of x; shares memory with logits where both are f32
+  Tensor losses;   // [rows]
+  float gradient_scale;
+
+  std::int64_t vocab() const { return table.shape()[0]; }
+  std::int64_t channels() const { return table.shape()[1]; }
+
+  void run_chunk(std::int64_t row, std::int64_t rows) const {
+    launch_with_workspace(context, Matmul{.a = row_of(x, row, channels()),
+                                          .b = table.data(),
+                                          .c = logits.data(),
+                                          .m = rows,
+                                          .n = vocab(),
+                                          .k = channels(),
+                                          .transpose_b = true,
+                                          .in = x.dtype(),
+                                          .out = DType::f32});
+    launch(context, CrossEntropy{.logits = logits.data_as<float>(),
+                                 .targets = targets.data_as<std::int32_t>() + row,
+                                 .losses = losses.data_as<float>() + row,
+                                 .dlogits = dlogits.data(),
+                                 .rows = rows,
+                                 .vocab = vocab(),
+                                 .gradient_scale = gradient_scale,
+                                 .dtype = x.dtype()});
+    if (!dx.defined()) {
+      return;
+    }
+    launch_with_workspace(context, Matmul{.a = dlogits.data(),
+                                          .b = table.data(),
+                                          .c = row_of(dx, row, channels()),
+                                          .m = rows,
+                                          .n = channels(),
+                                          .k = vocab(),
+                                          .in = x.dtype(),
+                                          .out = x.dtype()});
+    launch_with_workspace(context, Matmul{.a = dlogits.data(),
+                                          .b = row_of(x, row, channels()),
+                                          .c = dtable.data(),
+                                          .m = vocab(),
+                                          .n = channels(),
+                                          .k = rows,
+                                          .transpose_a = true,
+                                          .accumulate = row > 0,
+                                          .in = x.dtype(),
+                                          .out = DType::f32});
+  }
+};
+
+// The gradient times the gradient of the loss, which is 1 unless something follows the loss.
+Tensor scaled(Context& context, const Tensor& gradient, float factor) {
+  if (factor == 1 || !context.device().computes()) {
+    return gradient;
+  }
+  Tensor result(context.device(), gradient.shape(), gradient.dtype(), Tag::gradients);
+  launch(context, Scale{.x = gradient.data(),
+                        .out = result.data(),
+                        .elems = gradient.elems(),
+                        .factor = factor,
+                        .in = gradient.dtype(),
+                        .out_dtype = gradient.dtype()});
+  return result;
+}
+
+}  // namespace
+
+std::int64_t head_chunk_rows(std::int64_t rows, std::int64_t vocab) {
+  const std::int64_t affordable = std::max<std::int64_t>(1, kHeadChunkBytes / (vocab * size_of(DType::f32)));
+  return std::min(affordable, ceil_div(rows, 4));
+}
+
+Outputs CrossEntropyHead::forward(Context& context, const Args& args, const Inputs& inputs) {
+  check(inputs);
+  const Tensor& x = inputs[0];
+  Device& device = context.device();
+  const std::int64_t rows = x.shape().rows();
+  const std::int64_t vocab = inputs[1].shape()[0];
+  const std::int64_t chunk = head_chunk_rows(rows, vocab);
+  const Shape chunk_shape{chunk, vocab};
+
+  HeadPass pass{.context = context, .x = x, .table = inputs[1], .targets = inputs[2]};
+  pass.gradient_scale = args.scale / static_cast<float>(rows);
+  pass.losses = Tensor(device, Shape{rows}, DType::f32, Tag::workspace);
+  pass.logits = Tensor(device, chunk_shape, DType::f32, Tag::workspace);
+  if (inputs.recording) {
+    pass.dx = Tensor(device, x.shape(), x.dtype(), Tag::gradients);
+    pass.dtable = Tensor(device, pass.table.shape(), DType::f32, Tag::gradients);
+    pass.dlogits = x.dtype() == DType::f32 ? pass.logits : Tensor(device, chunk_shape, x.dtype(), Tag::workspace);
+  }
+  for (std::int64_t row = 0; row < rows; row += chunk) {
+    pass.run_chunk(row, std::min(chunk, rows - row));
+  }
+  double sum = 0;
+  launch(context, Sum{.x = pass.losses.data_as<float>(), .sum = &sum, .elems = rows});
+  Tensor loss(device, Shape{}, DType::f32, context.output_tag());
+  loss.from_host<float>(std::array{static_cast<float>(args.scale * (sum / static_cast<double>(rows)))});
+  return {loss, pass.dx, pass.dtable};
+}
+
+void CrossEntropyHead::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
+  const float factor = gradients.dout(0).to_host<float>().front();
+  for (const int input : {0, 1}) {
+    if (gradients.wants(input)) {
+      gradients.give(input, scaled(context, saved.outputs[static_cast<std::size_t>(input) + 1], factor));
+    }
+  }
+}
+
+Cost CrossEntropyHead::cost(const Args& /*args*/, std::span<const Shape> inputs) {
+  const std::int64_t rows = inputs[0].rows();
+  return {.flops = 6 * rows * inputs[1].elems(), .bytes = 3 * rows * inputs[1][0] * size_of(DType::f32)};
+}
+
+Var cross_entropy_head(Tape& tape, Var x, Var table, Var targets, float scale, std::string_view name) {
+  return tape.run<CrossEntropyHead>({scale}, {std::move(x), std::move(table), std::move(targets)}, name);
+}
+
+Tensor head_logits(Context& context, const Tensor& x, const Tensor& table) {
+  expect_rank("head_logits", "x", x, 2);
+  expect_shape("head_logits", "table", table, Shape{table.shape()[0], x.shape()[1]});
+  Tensor logits(context.device(), Shape{x.shape()[0], table.shape()[0]}, DType::f32, Tag::workspace);
+  launch_with_workspace(context, Matmul{.a = x.data(),
+                                        .b = table.data(),
+                                        .c = logits.data(),
+                                        .m = x.shape()[0],
+                                        .n = table.shape()[0],
+                                        .k = table.shape()[1],
+                                        .transpose_b = true,
+                                        .in = x.dtype(),
+                                        .out = DType::f32});
+  return logits;
+}
+
+}  // namespace retape::nn

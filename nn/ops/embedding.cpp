@@ -1,0 +1,65 @@
+#include "nn/ops/embedding.h"
+
+#include "nn/kernels/embedding.h"
+#include "nn/kernels/launch.h"
+#include "nn/ops/check.h"
+
+namespace retape::nn {
+
+Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
+  const Tensor& tokens = inputs[0];
+  const Tensor& token_table = inputs[1];
+  const Tensor& position_table = inputs[2];
+  expect_rank("embedding", "tokens", tokens, 2);
+  expect_dtype("embedding", "tokens", tokens, DType::i32);
+  expect_rank("embedding", "token_table", token_table, 2);
+  expect_floating("embedding", "token_table", token_table);
+  expect_rank("embedding", "position_table", position_table, 2);
+  expect_shape("embedding", "position_table", position_table, Shape{position_table.shape()[0], token_table.shape()[1]});
+  expect_dtype("embedding", "position_table", position_table, token_table.dtype());
+  const std::int64_t batch = tokens.shape()[0];
+  const std::int64_t seq_len = tokens.shape()[1];
+  const std::int64_t channels = token_table.shape()[1];
+  require<ShapeError>(seq_len <= position_table.shape()[0], "[embedding] tokens: expected at most {} positions, got {}",
+                      position_table.shape()[0], seq_len);
+  const Tensor out(context.device(), Shape{batch, seq_len, channels}, token_table.dtype(), context.output_tag());
+  launch(context, EmbeddingForward{.tokens = tokens.data_as<std::int32_t>(),
+                                   .token_table = token_table.data(),
+                                   .position_table = position_table.data(),
+                                   .out = out.data(),
+                                   .batch = batch,
+                                   .seq_len = seq_len,
+                                   .channels = channels,
+                                   .dtype = token_table.dtype()});
+  return {out};
+}
+
+void Embedding::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
+  const Tensor& dout = gradients.dout(0);
+  const GradSink dtoken_table = gradients.sink(1);
+  const GradSink dposition_table = gradients.sink(2);
+  for (GradSink sink : {dtoken_table, dposition_table}) {
+    if (!sink.accumulate) {
+      sink.tensor.fill_zero();
+    }
+  }
+  launch(context, EmbeddingBackward{.tokens = saved.inputs[0].data_as<std::int32_t>(),
+                                    .dout = dout.data(),
+                                    .dtoken_table = dtoken_table.tensor.data_as<float>(),
+                                    .dposition_table = dposition_table.tensor.data_as<float>(),
+                                    .batch = dout.shape()[0],
+                                    .seq_len = dout.shape()[1],
+                                    .channels = dout.shape()[2],
+                                    .dtype = dout.dtype()});
+}
+
+Cost Embedding::cost(const Args& /*args*/, std::span<const Shape> inputs) {
+  const Elems elems = inputs[0].elems() * inputs[1].back();
+  return {.flops = elems, .bytes = 3 * elems * size_of(DType::f32)};
+}
+
+Var embedding(Tape& tape, Var tokens, Var token_table, Var position_table, std::string_view name) {
+  return tape.run<Embedding>({}, {std::move(tokens), std::move(token_table), std::move(position_table)}, name);
+}
+
+}  // namespace retape::nn
