@@ -1,0 +1,72 @@
+// Tensors in a safetensors file, the format of the model hub: an 8-byte little-endian header length, a JSON header that
+// names each tensor with its dtype, shape and place, then the bytes of all tensors with nothing between them.
+//
+// Everything here is host memory and names; what a name means is the caller's business.
+// Errors are DataErrors: "[safetensors] FILE: tensor "NAME": expected ..., got ...".
+// Source: the format's description, github.com/huggingface/safetensors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/mapped_file.h"
+#include "nn/base/units.h"
+
+namespace retape::trainer {
+
+struct NamedBytes {
+  std::string name;
+  std::string dtype;  // as the format spells it: "F32", "BF16", "I32", ...
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;  // row-major, little-endian
+};
+
+// Free text that travels in a file's header.
+using SafetensorsMetadata = std::map<std::string, std::string>;
+
+// Size of one element; 0 for a dtype that the format does not have.
+Bytes bytes_per_element(std::string_view dtype);
+
+// A file opened for reading. It is mapped, so a tensor's bytes are read when they are touched.
+class SafetensorsFile {
+ public:
+  // Validates the header whole: sizes within the file, known dtypes, bytes that fit shapes, no tensor twice, no byte of
+  // the file that belongs to no tensor or to two.
+  explicit SafetensorsFile(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  const SafetensorsMetadata& metadata() const { return metadata_; }
+  // The length field and the JSON: the file's bytes before the first tensor.
+  std::span<const std::byte> header() const { return header_; }
+
+  // In the order of their bytes. The spans live as long as this object, or the one it is moved to. The format promises
+  // no alignment: copy the bytes, do not cast the pointer.
+  const std::vector<NamedBytes>& tensors() const { return tensors_; }
+  bool has(std::string_view name) const { return index_.find(name) != index_.end(); }
+  const NamedBytes& tensor(std::string_view name) const;
+
+ private:
+  data::MappedFile file_;
+  std::span<const std::byte> header_;
+  SafetensorsMetadata metadata_;
+  std::vector<NamedBytes> tensors_;
+  std::map<std::string, std::size_t, std::less<>> index_;  // of tensors_
+};
+
+// The bytes that come before those of `tensors`: same input, same bytes. Padded so that the first tensor begins at a
+// multiple of 8; the others then do too if the larger dtypes come first. `path` is for the messages of errors: a
+// tensor named twice, an unknown dtype, bytes that do not fit the shape.
+std::string safetensors_header(const std::filesystem::path& path, std::span<const NamedBytes> tensors,
+                               const SafetensorsMetadata& metadata);
+
+// Writes the tensors in the order given. The path holds its old contents until all of the new ones are on disk.
+void write_safetensors(const std::filesystem::path& path, std::span<const NamedBytes> tensors,
+                       const SafetensorsMetadata& metadata = {});
+
+}  // namespace retape::trainer
