@@ -1,0 +1,217 @@
+#include "trainer/checkpoint_files.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "data/atomic_file.h"
+#include "nn/base/error.h"
+#include "trainer/checksum.h"
+
+namespace retape::trainer {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kChecksums = "__checksums__";
+constexpr const char* kMetadataKey = "retape_checkpoint";
+constexpr std::int64_t kVersion = 1;
+
+// --- Names of files ------------------------------------------------------------------------------------------------
+
+constexpr std::string_view kSave = "save-";
+constexpr std::string_view kStep = "-step-";
+constexpr std::string_view kExtension = ".safetensors";
+
+std::string file_name(std::int64_t save, std::int64_t step) {
+  return fmt::format("{}{:06}{}{:08}{}", kSave, save, kStep, step, kExtension);
+}
+
+// The number between `before` and `after`.
+std::optional<std::int64_t> number_between(std::string_view text, std::string_view before, std::string_view after) {
+  if (!text.starts_with(before) || !text.ends_with(after) || text.size() <= before.size() + after.size()) {
+    return std::nullopt;
+  }
+  text = text.substr(before.size(), text.size() - before.size() - after.size());
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();  // nothing can follow it
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 0 || number == kMax) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+std::optional<CheckpointEntry> parse_name(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  const std::size_t middle = std::min(name.find(kStep), name.size());
+  const auto save = number_between(name.substr(0, middle), kSave, "");
+  const auto step = number_between(name.substr(middle), kStep, kExtension);
+  if (!save || !step) {
+    return std::nullopt;
+  }
+  return CheckpointEntry{.save = *save, .step = *step, .path = path};
+}
+
+// --- Writing -------------------------------------------------------------------------------------------------------
+
+// The checksum of the header, then of each tensor.
+class ChecksumTable {
+ public:
+  explicit ChecksumTable(std::size_t tensors) : sums_(1 + tensors) {}
+
+  void set(std::size_t row, std::span<const std::byte> bytes) { sums_[row] = checksum(bytes); }
+
+  // Its place in the header does not depend on the values, which are known only when everything else is written.
+  NamedBytes as_tensor() const {
+    return {.name = std::string(kChecksums),
+            .dtype = "U64",
+            .shape = {static_cast<std::int64_t>(sums_.size())},
+            .bytes = std::as_bytes(std::span(sums_))};
+  }
+
+ private:
+  std::vector<std::uint64_t> sums_;
+};
+
+void write_checkpoint(const std::filesystem::path& path, const std::string& description,
+                      std::span<const NamedBytes> tensors) {
+  ChecksumTable table(tensors.size());
+  std::vector<NamedBytes> all(tensors.begin(), tensors.end());
+  all.push_back(table.as_tensor());
+  const std::string header = safetensors_header(path, all, {{kMetadataKey, description}});
+
+  data::AtomicFile file(path);
+  file.write(header);
+  table.set(0, std::as_bytes(std::span(header)));
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    file.write(tensors[i].bytes);
+    table.set(1 + i, tensors[i].bytes);
+  }
+  file.write(all.back().bytes);
+  file.commit();
+}
+
+std::string describe(const std::filesystem::path& path, std::int64_t step, const json& state) {
+  try {
+    return json{{"version", kVersion}, {"step", step}, {"state", state}}.dump();
+  } catch (const json::type_error&) {
+    fail<DataError>("[checkpoint] {}: expected the state in UTF-8", path.string());
+  }
+}
+
+void make_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  require<DataError>(!error, "[checkpoint] {}: cannot make the folder: {}", directory.string(), error.message());
+}
+
+void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directory) {
+  const std::vector<CheckpointEntry> entries = list_checkpoints(directory);
+  for (auto i = static_cast<std::size_t>(keep_last); i < entries.size(); ++i) {
+    std::error_code error;
+    std::filesystem::remove(entries[i].path, error);
+    require<DataError>(!error, "[checkpoint] {}: cannot remove an old checkpoint: {}", entries[i].path.string(),
+                       error.message());
+  }
+}
+
+}  // namespace
+
+std::filesystem::path save_checkpoint(const std::filesystem::path& directory, std::int64_t step, const json& state,
+                                      std::span<const NamedBytes> tensors, std::int64_t keep_last) {
+  require<DataError>(step >= 0, "[checkpoint] {}: step: expected at least 0, got {}", directory.string(), step);
+  require<DataError>(keep_last >= 1, "[checkpoint] {}: keep_last: expected at least 1, got {}", directory.string(),
+                     keep_last);
+  make_directory(directory);
+  data::remove_stale_temporaries(directory);
+  const std::vector<CheckpointEntry> earlier = list_checkpoints(directory);
+  const std::int64_t save = earlier.empty() ? 1 : earlier.front().save + 1;
+  std::filesystem::path path = directory / file_name(save, step);
+  write_checkpoint(path, describe(path, step, state), tensors);
+  remove_all_but(keep_last, directory);
+  return path;
+}
+
+// --- Reading -------------------------------------------------------------------------------------------------------
+
+Checkpoint::Checkpoint(std::filesystem::path path) : file_(std::move(path)) {
+  const auto description = file_.metadata().find(kMetadataKey);
+  require<DataError>(description != file_.metadata().end() && file_.has(kChecksums),
+                     "[checkpoint] {}: expected a checkpoint of Retape; its metadata or checksums are missing",
+                     this->path().string());
+  verify_checksums();
+  try {
+    json parsed = json::parse(description->second);
+    const auto version = parsed.at("version").get<std::int64_t>();
+    require<DataError>(version == kVersion, "[checkpoint] {}: version: expected {}, got {}", this->path().string(),
+                       kVersion, version);
+    step_ = parsed.at("step").get<std::int64_t>();
+    state_ = std::move(parsed.at("state"));
+  } catch (const json::exception& error) {
+    fail<DataError>("[checkpoint] {}: expected a version, a step and a state, got: {}", this->path().string(),
+                    error.what());
+  }
+}
+
+std::span<const NamedBytes> Checkpoint::tensors() const {
+  return std::span(file_.tensors()).first(file_.tensors().size() - 1);
+}
+
+void Checkpoint::verify_checksums() const {
+  const NamedBytes& table = file_.tensors().back();
+  const std::vector<std::int64_t> shape{static_cast<std::int64_t>(file_.tensors().size())};
+  require<DataError>(table.name == kChecksums && table.dtype == "U64" && table.shape == shape,
+                     "[checkpoint] {}: expected {} U64 checksums as the last tensor, got something else",
+                     path().string(), shape[0]);
+  const auto verify = [&](std::size_t row, std::span<const std::byte> bytes, std::string_view what) {
+    std::uint64_t expected = 0;
+    std::memcpy(&expected, table.bytes.data() + row * sizeof expected, sizeof expected);
+    const std::uint64_t found = checksum(bytes);
+    require<DataError>(found == expected, "[checkpoint] {}: {}: expected checksum {:016x}, got {:016x}: it is corrupt",
+                       path().string(), what, expected, found);
+  };
+  verify(0, file_.header(), "header");
+  for (std::size_t i = 0; i < tensors().size(); ++i) {
+    verify(1 + i, tensors()[i].bytes, tensors()[i].name);
+  }
+}
+
+std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory) {
+  std::vector<CheckpointEntry> entries;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    if (auto entry = parse_name(at->path())) {
+      entries.push_back(*std::move(entry));
+    }
+  }
+  const bool absent = error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+  require<DataError>(!error || absent, "[checkpoint] {}: cannot list the folder: {}", directory.string(),
+                     error.message());
+  std::sort(entries.begin(), entries.end(), [](const CheckpointEntry& a, const CheckpointEntry& b) {
+    return std::tuple(a.save, a.step) > std::tuple(b.save, b.step);
+  });
+  return entries;
+}
+
+LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory) {
+  LatestCheckpoint latest;
+  for (const CheckpointEntry& entry : list_checkpoints(directory)) {
+    try {
+      latest.checkpoint.emplace(entry.path);
+      return latest;
+    } catch (const DataError& error) {
+      latest.warnings.emplace_back(error.what());
+    }
+  }
+  require<DataError>(latest.warnings.empty(), "[checkpoint] {}: none of the {} checkpoints is whole; the newest: {}",
+                     directory.string(), latest.warnings.size(),
+                     latest.warnings.empty() ? "" : latest.warnings.front());
+  return latest;
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,80 @@
+// Checkpoints of a training run: one file each, in one folder, whole or absent at every moment.
+//
+//   checkpoints/save-000041-step-00012000.safetensors
+//   checkpoints/save-000042-step-00012300.safetensors
+//
+// A checkpoint is a safetensors file whose metadata holds the step and the caller's state as JSON, and whose last
+// tensor holds a checksum of the header and of every other tensor. It is written under a temporary name, synced and
+// renamed, so a process killed in the middle of a save leaves the earlier checkpoints and nothing that could be taken
+// for one. Saves are numbered, so that "the newest" is the one saved last, also after a run went back to an earlier
+// step.
+//
+// One process at a time saves into a folder. Errors are DataErrors that name the file or folder and the reason.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trainer/safetensors.h"
+
+namespace retape::trainer {
+
+// A checkpoint opened for reading.
+class Checkpoint {
+ public:
+  // Reads the whole file once and verifies its structure and every checksum.
+  explicit Checkpoint(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  std::int64_t step() const { return step_; }
+  const nlohmann::json& state() const { return state_; }
+
+  // Those that were saved, in their order. The spans live as long as this object, or the one it is moved to.
+  std::span<const NamedBytes> tensors() const;
+  bool has(std::string_view name) const { return file_.has(name); }
+  const NamedBytes& tensor(std::string_view name) const { return file_.tensor(name); }
+
+ private:
+  void verify_checksums() const;
+
+  SafetensorsFile file_;
+  std::int64_t step_ = 0;
+  nlohmann::json state_;
+};
+
+// Saves a checkpoint into the folder, which is made if it is missing, and returns its path. Then removes all but the
+// `keep_last` newest; before, what killed saves left behind. The disk must have room for keep_last + 1 of them. On an
+// error the earlier checkpoints are as they were.
+//
+//   state      anything that must come back: configuration, sampler, generators, tokenizer. Numbers come back exactly,
+//              except that JSON has no infinity and no NaN.
+//   tensors    names are unique; "__checksums__" is taken
+//   keep_last  at least 1
+std::filesystem::path save_checkpoint(const std::filesystem::path& directory, std::int64_t step,
+                                      const nlohmann::json& state, std::span<const NamedBytes> tensors,
+                                      std::int64_t keep_last);
+
+struct CheckpointEntry {
+  std::int64_t save = 0;  // counts the saves into this folder, from 1
+  std::int64_t step = 0;
+  std::filesystem::path path;
+};
+
+// The checkpoints in a folder by their names, the newest first; nothing is opened. Empty if there is no such folder.
+std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
+
+struct LatestCheckpoint {
+  std::optional<Checkpoint> checkpoint;  // nothing if the folder has none
+  std::vector<std::string> warnings;     // a line for each newer one that was skipped because it is corrupt
+};
+
+// Opens the newest checkpoint that verifies. Throws DataError if there are some and none does.
+LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory);
+
+}  // namespace retape::trainer
