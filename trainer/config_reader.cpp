@@ -23,7 +23,7 @@ using schema::Key;
 using std::string_view;
 
 // A configuration is a page of text; what is larger was named by mistake, and could nest deeper than the stack.
-constexpr std::size_t kLargestFile = 64 * 1024;
+constexpr std::size_t kLargestFile = std::size_t{64} * 1024;
 constexpr std::size_t kLongestQuote = 80;
 
 // Text of unknown origin with its control characters escaped, so that it stays on its line.

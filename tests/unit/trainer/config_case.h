@@ -2,8 +2,8 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -16,7 +16,7 @@
 namespace retape::trainer {
 
 class ConfigCase : public testing::Test {
- protected:
+ public:
   ConfigCase() {
     std::string pattern = (std::filesystem::temp_directory_path() / "retape_config_XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
@@ -26,6 +26,7 @@ class ConfigCase : public testing::Test {
     std::filesystem::remove_all(folder_, ignored);
   }
 
+ protected:
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path file() const { return folder_ / "gpt.toml"; }
 
