@@ -4,7 +4,9 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "nn/kernels/cpu/amx_gemm.h"
 #include "nn/kernels/cpu/attention_head.h"
 #include "nn/runtime/cpu/machine.h"
 
@@ -21,51 +23,79 @@ constexpr std::int64_t kPartRows = 64;
 
 std::int64_t parts_of_head(const AttentionShape& shape, int threads) {
   const std::int64_t heads = shape.batch * shape.heads;
-  const std::int64_t wanted = heads >= kTasksPerThread * threads ? 1 : ceil_div(kTasksPerThread * threads, heads);
-  return threads == 1 ? 1 : std::min(wanted, ceil_div(shape.seq_len, kPartRows));
+  const std::int64_t wanted = threads == 1 ? 1 : ceil_div(kTasksPerThread * threads, heads);
+  return std::min(wanted, ceil_div(shape.seq_len, kPartRows));
+}
+
+bool on_tiles(Machine& machine, const AttentionShape& shape) {
+  return shape.dtype == DType::bf16 && machine.cached<bool>("amx", amx_permitted);
+}
+
+template <class Kernel>
+Bytes scratch_bytes(Machine& machine, const Kernel& kernel) {
+  return on_tiles(machine, kernel.shape) ? amx::scratch_bytes(kernel) : portable::scratch_bytes(kernel);
+}
+
+// Calls task(index, scratch of the thread) for each index below `tasks`, on all threads. Which thread runs a task
+// changes from run to run, what it computes does not.
+template <class Task>
+void for_each(std::int64_t tasks, int threads, bool tiles, void* workspace, Bytes scratch_bytes, const Task& task) {
+#pragma omp parallel num_threads(threads)
+  {
+    std::optional<AmxTiles> registers;
+    if (tiles) {
+      registers.emplace();
+    }
+    void* scratch = static_cast<char*>(workspace) + omp_get_thread_num() * scratch_bytes;
+#pragma omp for schedule(dynamic)
+    for (std::int64_t index = 0; index < tasks; ++index) {
+      task(index, scratch);
+    }
+  }
 }
 
 }  // namespace
 
 }  // namespace attention
 
-using attention::Head;
-
 Bytes workspace_bytes(Machine& machine, const AttentionForward& kernel) {
-  return machine.threads() * attention::portable::scratch_bytes(kernel);
+  return machine.threads() * attention::scratch_bytes(machine, kernel);
 }
 
 void run(Machine& machine, const AttentionForward& kernel) {
   const AttentionShape& shape = kernel.shape;
-  const Bytes scratch_bytes = attention::portable::scratch_bytes(kernel);
+  const bool tiles = attention::on_tiles(machine, shape);
+  const std::int64_t heads = shape.batch * shape.heads;
   const std::int64_t parts = attention::parts_of_head(shape, machine.threads());
   const std::int64_t part_rows = round_up(ceil_div(shape.seq_len, parts), attention::kPartRows);
-  // The later parts see more keys: they go first.
-#pragma omp parallel for schedule(dynamic) num_threads(machine.threads())
-  for (std::int64_t task = 0; task < shape.batch * shape.heads * parts; ++task) {
-    const std::int64_t index = task % (shape.batch * shape.heads);
-    const std::int64_t begin = (parts - 1 - task / (shape.batch * shape.heads)) * part_rows;
+  const auto task = [&](std::int64_t index, void* scratch) {
+    const attention::Head head{index % heads / shape.heads, index % shape.heads};
+    // The later parts see more keys: they go first.
+    const std::int64_t begin = (parts - 1 - index / heads) * part_rows;
     if (begin < shape.seq_len) {
-      attention::portable::forward(kernel, {index / shape.heads, index % shape.heads},
-                                   {begin, std::min(begin + part_rows, shape.seq_len)},
-                                   static_cast<char*>(kernel.workspace) + omp_get_thread_num() * scratch_bytes);
+      const attention::QueryRange queries{begin, std::min(begin + part_rows, shape.seq_len)};
+      (tiles ? attention::amx::forward : attention::portable::forward)(kernel, head, queries, scratch);
     }
-  }
+  };
+  attention::for_each(heads * parts, machine.threads(), tiles, kernel.workspace,
+                      attention::scratch_bytes(machine, kernel), task);
 }
 
 Bytes workspace_bytes(Machine& machine, const AttentionBackward& kernel) {
-  return machine.threads() * attention::portable::scratch_bytes(kernel);
+  return machine.threads() * attention::scratch_bytes(machine, kernel);
 }
 
 // dk and dv of a head sum over all its queries; a head is one thread's, so that the order of the sums is fixed.
 void run(Machine& machine, const AttentionBackward& kernel) {
   const AttentionShape& shape = kernel.shape;
-  const Bytes scratch_bytes = attention::portable::scratch_bytes(kernel);
-#pragma omp parallel for schedule(dynamic) num_threads(machine.threads())
-  for (std::int64_t index = 0; index < shape.batch * shape.heads; ++index) {
-    attention::portable::backward(kernel, {index / shape.heads, index % shape.heads},
-                                  static_cast<char*>(kernel.workspace) + omp_get_thread_num() * scratch_bytes);
-  }
+  const bool tiles = attention::on_tiles(machine, shape);
+  const auto task = [&](std::int64_t index, void* scratch) {
+    const attention::Head head{index / shape.heads, index % shape.heads};
+    (tiles ? static_cast<void (*)(const AttentionBackward&, attention::Head, void*)>(attention::amx::backward)
+           : attention::portable::backward)(kernel, head, scratch);
+  };
+  attention::for_each(shape.batch * shape.heads, machine.threads(), tiles, kernel.workspace,
+                      attention::scratch_bytes(machine, kernel), task);
 }
 
 }  // namespace retape::nn::cpu

@@ -3,8 +3,8 @@
 //
 //   p = exp(scale q k' - lse)    with dropout m (0 or 1 / (1 - p)):
 //   dv += (p m)' dout            dp = (dout v') m
-//   ds = p (dp - delta) scale    delta = rowsum(dout out), which is rowsum(p dp)
-//   dq += ds k                   dk += ds' q
+//   ds = p (dp - delta)          delta = rowsum(dout out), which is rowsum(p dp)
+//   dq += scale ds k             dk += scale ds' q
 #include <algorithm>
 
 #include "nn/kernels/cpu/attention_dropout.h"
@@ -66,20 +66,6 @@ struct Tile {
   std::int64_t visible(std::int64_t row) const { return diagonal() ? std::min(row + kStripRows, kTile) : kTile; }
 };
 
-template <class T>
-float dot(const T* a, const T* b, std::int64_t count) {
-  Floats sums = hn::Zero(kFloats);
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    sums = hn::MulAdd(load(a + i), load(b + i), sums);
-  }
-  float sum = hn::GetLane(hn::SumOfLanes(kFloats, sums));
-  for (; i < count; ++i) {
-    sum += to_float(a[i]) * to_float(b[i]);
-  }
-  return sum;
-}
-
 void score_products(const Tile& tile, std::int64_t head_dim, const BackwardScratch& s) {
   const std::int64_t panel = tile.first_key * head_dim;
   for (std::int64_t row = 0; row < tile.rows; row += kStripRows) {
@@ -108,7 +94,7 @@ HWY_INLINE void differentiate(const RowStatistics& row, const Dropout& dropout, 
     dp = dropout.apply(dp, bits);
     dropped = dropout.apply(p, bits);
   }
-  const Floats ds = hn::Mul(hn::Mul(p, row.scale), hn::Sub(dp, row.delta));
+  const Floats ds = hn::Mul(p, hn::Sub(dp, row.delta));
   store(dropped, p_at);
   store(hn::IfThenElseZero(seen, ds), ds_at);
 }
@@ -179,7 +165,7 @@ void backward_block(const AttentionBackward& kernel, Head head, QueryRange block
   }
   const auto dqueries = head.rows(shape, static_cast<T*>(kernel.dqkv), 3, 0);
   for (std::int64_t row = 0; row < rows; ++row) {
-    store_row(s.dqueries + row * s.padded_dim, 1, shape.head_dim, dqueries.row(block.begin + row));
+    store_row(s.dqueries + row * s.padded_dim, shape.scale, shape.head_dim, dqueries.row(block.begin + row));
   }
 }
 
@@ -204,7 +190,7 @@ void backward_head(const AttentionBackward& kernel, Head head, void* memory) {
   const auto dkeys = head.rows(shape, static_cast<T*>(kernel.dqkv), 3, 1);
   const auto dvalues = head.rows(shape, static_cast<T*>(kernel.dqkv), 3, 2);
   for (std::int64_t key = 0; key < shape.seq_len; ++key) {
-    store_row(scratch.dkeys + key * scratch.padded_dim, 1, shape.head_dim, dkeys.row(key));
+    store_row(scratch.dkeys + key * scratch.padded_dim, shape.scale, shape.head_dim, dkeys.row(key));
     store_row(scratch.dvalues + key * scratch.padded_dim, 1, shape.head_dim, dvalues.row(key));
   }
 }

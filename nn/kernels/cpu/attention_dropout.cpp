@@ -1,5 +1,7 @@
 #include "nn/kernels/cpu/attention_dropout.h"
 
+#include <cstring>
+
 namespace retape::nn::cpu::attention {
 
 namespace {
@@ -49,6 +51,20 @@ const std::uint32_t* Dropout::draw(Elems first, std::int64_t count, std::uint32_
     store_bits(counter + static_cast<std::uint64_t>(done / 4), rng_.seed, buffer + done);
   }
   return buffer + before;
+}
+
+std::uint32_t Dropout::draw_kept(Elems first, std::uint32_t* buffer) const {
+  const std::uint32_t* bits = draw(first, 32, buffer);
+  std::uint32_t kept = 0;
+  for (std::int64_t i = 0; i < 32; i += kLanes) {
+    const auto drop = hn::Lt(hn::LoadU(kBits, bits + i), hn::Set(kBits, threshold_));
+    std::uint8_t mask[8] = {};
+    hn::StoreMaskBits(kBits, hn::Not(drop), mask);
+    std::uint32_t lanes = 0;
+    std::memcpy(&lanes, mask, sizeof lanes);
+    kept |= lanes << i;
+  }
+  return kept;
 }
 
 }  // namespace retape::nn::cpu::attention

@@ -22,10 +22,16 @@ class Dropout {
   // A whole vector may be read from any element before first + count.
   const std::uint32_t* draw(Elems first, std::int64_t count, std::uint32_t* buffer) const;
 
+  // Bit i says whether element first + i is kept. The buffer is that of 32 elements.
+  std::uint32_t draw_kept(Elems first, std::uint32_t* buffer) const;
+
   // The values where they are kept, grown by 1 / (1 - p); 0 where they are dropped.
   HWY_INLINE Floats apply(Floats values, const std::uint32_t* bits) const {
     const auto drop = hn::Lt(hn::LoadU(kBits, bits), hn::Set(kBits, threshold_));
     return hn::IfThenZeroElse(hn::RebindMask(kFloats, drop), hn::Mul(values, hn::Set(kFloats, scale_)));
+  }
+  HWY_INLINE Floats apply(Floats values, hn::Mask<FloatTag> kept) const {
+    return hn::IfThenElseZero(kept, hn::Mul(values, hn::Set(kFloats, scale_)));
   }
 
  private:

@@ -2,11 +2,11 @@
 // [kQueryRows, T], whose rows get an ordinary softmax, so that nothing is rescaled afterwards.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "nn/kernels/cpu/attention_dropout.h"
 #include "nn/kernels/cpu/attention_head.h"
 #include "nn/kernels/cpu/attention_simd.h"
+#include "nn/kernels/cpu/attention_softmax.h"
 
 namespace retape::nn::cpu::attention::portable {
 
@@ -39,45 +39,8 @@ struct ForwardScratch {
   Bytes bytes;
 };
 
-HWY_INLINE Floats mask_after(Floats values, std::int64_t last, Floats otherwise) {
-  return hn::IfThenElse(hn::FirstN(kFloats, static_cast<std::size_t>(last + 1)), values, otherwise);
-}
-
-struct RowSum {
-  float maximum;
-  float sum;
-};
-
-// Row [0, last] of raw scores becomes exp(scale * score - maximum); the rest of the last vector becomes zero.
-RowSum exponentiate(float* row, std::int64_t last, float scale) {
-  const Floats scales = hn::Set(kFloats, scale);
-  const Floats lowest = hn::Set(kFloats, -std::numeric_limits<float>::infinity());
-  const std::int64_t tail = last / kLanes * kLanes;
-  Floats maxima = mask_after(hn::Mul(load(row + tail), scales), last - tail, lowest);
-  for (std::int64_t key = 0; key < tail; key += kLanes) {
-    maxima = hn::Max(maxima, hn::Mul(load(row + key), scales));
-  }
-  const Floats maximum = hn::MaxOfLanes(kFloats, maxima);
-  Floats sums = hn::Zero(kFloats);
-  for (std::int64_t key = 0; key < tail; key += kLanes) {
-    const Floats p = exp(hn::MulSub(load(row + key), scales, maximum));
-    sums = hn::Add(sums, p);
-    store(p, row + key);
-  }
-  const Floats p = mask_after(exp(hn::MulSub(load(row + tail), scales, maximum)), last - tail, hn::Zero(kFloats));
-  store(p, row + tail);
-  return {hn::GetLane(maximum), hn::GetLane(hn::SumOfLanes(kFloats, hn::Add(sums, p)))};
-}
-
-void drop(const Dropout& dropout, Elems first_element, float* row, std::int64_t count, std::uint32_t* buffer) {
-  const std::uint32_t* bits = dropout.draw(first_element, count, buffer);
-  for (std::int64_t key = 0; key < count; key += kLanes) {
-    store(dropout.apply(load(row + key), bits + key), row + key);
-  }
-}
-
 // The queries [begin, end), at most kQueryRows, whose keys and values are in scratch.
-template <class T>
+template <class T, bool with_dropout>
 void forward_block(const AttentionForward& kernel, Head head, QueryRange block, const ForwardScratch& s) {
   const AttentionShape& shape = kernel.shape;
   const Dropout dropout(shape);
@@ -98,15 +61,13 @@ void forward_block(const AttentionForward& kernel, Head head, QueryRange block, 
     }
   }
   for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t query = block.begin + row;
+    const std::int64_t seen = block.begin + row + 1;
+    const std::int64_t index = head.index(shape) * shape.seq_len + block.begin + row;
+    const std::uint32_t* bits = with_dropout ? dropout.draw(index * shape.seq_len, seen, s.random) : nullptr;
     float* scores = s.scores + row * s.padded_keys;
-    const RowSum softmax = exponentiate(scores, query, shape.scale);
-    const std::int64_t index = head.index(shape) * shape.seq_len + query;
-    kernel.lse[index] = static_cast<float>(softmax.maximum + std::log(static_cast<double>(softmax.sum)));
+    const RowSum softmax = exponentiate<with_dropout>(scores, seen, seen, shape.scale, dropout, bits, scores);
+    kernel.lse[index] = softmax.maximum + std::log(softmax.sum);
     s.sums[row] = softmax.sum;
-    if (dropout.active()) {
-      drop(dropout, index * shape.seq_len, scores, query + 1, s.random);
-    }
   }
   for (std::int64_t key = 0; key < block.end; key += kPanelCols) {
     for (std::int64_t row = 0; row < rows; row += kStripRows) {
@@ -130,8 +91,14 @@ void forward_queries(const AttentionForward& kernel, Head head, QueryRange queri
   const auto* qkv = static_cast<const T*>(kernel.qkv);
   pack_transposed_panels(head.rows(shape, qkv, 3, 1), queries.end, shape.head_dim, scratch.keys);
   pack_rows(head.rows(shape, qkv, 3, 2), queries.end, shape.head_dim, scratch.values, queries.end, scratch.padded_dim);
+  const bool with_dropout = Dropout(shape).active();
   for (std::int64_t query = queries.begin; query < queries.end; query += kQueryRows) {
-    forward_block<T>(kernel, head, {query, std::min(query + kQueryRows, queries.end)}, scratch);
+    const QueryRange block{query, std::min(query + kQueryRows, queries.end)};
+    if (with_dropout) {
+      forward_block<T, true>(kernel, head, block, scratch);
+    } else {
+      forward_block<T, false>(kernel, head, block, scratch);
+    }
   }
 }
 

@@ -61,4 +61,13 @@ Bytes scratch_bytes(const AttentionBackward& kernel);
 void backward(const AttentionBackward& kernel, Head head, void* scratch);
 }  // namespace portable
 
+// For tensors of bf16 on processors with AMX: products of bf16, summed in f32. Probabilities and the gradients of
+// scores are rounded to bf16 before they are multiplied. A thread must hold AmxTiles around these.
+namespace amx {
+Bytes scratch_bytes(const AttentionForward& kernel);
+void forward(const AttentionForward& kernel, Head head, QueryRange queries, void* scratch);
+Bytes scratch_bytes(const AttentionBackward& kernel);
+void backward(const AttentionBackward& kernel, Head head, void* scratch);
+}  // namespace amx
+
 }  // namespace retape::nn::cpu::attention

@@ -85,10 +85,16 @@ void pack_transposed_panels(Rows<const T> from, std::int64_t rows, std::int64_t 
     if (count < kPanelCols) {
       std::fill(to, to + cols * kPanelCols, 0.0F);
     }
+    const std::int64_t squares = count / kSquare * kSquare;
+    const std::int64_t square_cols = cols / kSquare * kSquare;
+    for (std::int64_t i = 0; i < squares; i += kSquare) {
+      for (std::int64_t col = 0; col < square_cols; col += kSquare) {
+        transpose_square(from.row(first + i) + col, from.stride, to + col * kPanelCols + i, kPanelCols);
+      }
+    }
     for (std::int64_t i = 0; i < count; ++i) {
-      const T* row = from.row(first + i);
-      for (std::int64_t col = 0; col < cols; ++col) {
-        to[col * kPanelCols + i] = to_float(row[col]);
+      for (std::int64_t col = i < squares ? square_cols : 0; col < cols; ++col) {
+        to[col * kPanelCols + i] = to_float(from.row(first + i)[col]);
       }
     }
   }
@@ -109,11 +115,27 @@ void store_row(const float* from, float factor, std::int64_t cols, T* to) {
   }
 }
 
+template <class T>
+float dot(const T* a, const T* b, std::int64_t count) {
+  Floats sums = hn::Zero(kFloats);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    sums = hn::MulAdd(load(a + i), load(b + i), sums);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(kFloats, sums));
+  for (; i < count; ++i) {
+    sum += to_float(a[i]) * to_float(b[i]);
+  }
+  return sum;
+}
+
 template void pack_rows(Rows<const float>, std::int64_t, std::int64_t, float*, std::int64_t, std::int64_t);
 template void pack_rows(Rows<const bf16>, std::int64_t, std::int64_t, float*, std::int64_t, std::int64_t);
 template void pack_transposed_panels(Rows<const float>, std::int64_t, std::int64_t, float*);
 template void pack_transposed_panels(Rows<const bf16>, std::int64_t, std::int64_t, float*);
 template void store_row(const float*, float, std::int64_t, float*);
 template void store_row(const float*, float, std::int64_t, bf16*);
+template float dot(const float*, const float*, std::int64_t);
+template float dot(const bf16*, const bf16*, std::int64_t);
 
 }  // namespace retape::nn::cpu::attention

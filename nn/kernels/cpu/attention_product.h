@@ -46,4 +46,7 @@ void pack_transposed_panels(Rows<const T> from, std::int64_t rows, std::int64_t 
 template <class T>
 void store_row(const float* from, float factor, std::int64_t cols, T* to);
 
+template <class T>
+float dot(const T* a, const T* b, std::int64_t count);
+
 }  // namespace retape::nn::cpu::attention

@@ -6,37 +6,42 @@
 #include <vector>
 
 #include "nn/kernels/attention.h"
-#include "nn/runtime/cpu/machine.h"
+#include "nn/kernels/launch.h"
 
 namespace retape::nn {
 namespace {
 
 struct Buffers {
-  explicit Buffers(const AttentionShape& shape)
-      : elems(shape.batch * shape.seq_len * shape.heads * shape.head_dim),
-        qkv(values(3 * elems, shape.dtype)),
-        out(values(elems, shape.dtype)),
-        dout(values(elems, shape.dtype)),
-        dqkv(values(3 * elems, shape.dtype)),
-        lse(static_cast<std::size_t>(shape.batch * shape.heads * shape.seq_len)) {}
+  Buffers(Device& device, const AttentionShape& shape)
+      : qkv(values(device, shape, 3)),
+        out(values(device, shape, 1)),
+        lse(device, Shape{shape.batch, shape.heads, shape.seq_len}, DType::f32, Tag::activations),
+        dout(values(device, shape, 1)),
+        dqkv(values(device, shape, 3)) {}
 
-  static std::vector<char> values(Elems count, DType dtype) {
-    std::vector<char> bytes(static_cast<std::size_t>(count * size_of(dtype)));
+  static Tensor values(Device& device, const AttentionShape& shape, std::int64_t parts) {
+    const Shape dims{shape.batch, shape.seq_len, parts * shape.heads * shape.head_dim};
+    Tensor tensor(device, dims, shape.dtype, Tag::activations);
     std::mt19937 engine(1);
-    std::normal_distribution<float> normal;
-    for (Elems i = 0; i < count; ++i) {
-      if (dtype == DType::bf16) {
-        reinterpret_cast<bf16*>(bytes.data())[i] = to_bf16(normal(engine));
+    std::uniform_real_distribution<float> uniform(-1.7F, 1.7F);
+    for (Elems i = 0; i < tensor.elems(); ++i) {
+      if (shape.dtype == DType::bf16) {
+        tensor.data_as<bf16>()[i] = to_bf16(uniform(engine));
       } else {
-        reinterpret_cast<float*>(bytes.data())[i] = normal(engine);
+        tensor.data_as<float>()[i] = uniform(engine);
       }
     }
-    return bytes;
+    return tensor;
   }
 
-  Elems elems;
-  std::vector<char> qkv, out, dout, dqkv;
-  std::vector<float> lse;
+  AttentionForward forward(const AttentionShape& shape) const {
+    return {shape, qkv.data(), out.data(), lse.data_as<float>(), nullptr};
+  }
+  AttentionBackward backward(const AttentionShape& shape) const {
+    return {shape, qkv.data(), out.data(), lse.data_as<float>(), dout.data(), dqkv.data(), nullptr};
+  }
+
+  Tensor qkv, out, lse, dout, dqkv;
 };
 
 AttentionShape shape_of(const benchmark::State& state) {
@@ -57,33 +62,24 @@ void count_flops(benchmark::State& state, const AttentionShape& shape, double sh
 }
 
 void forward(benchmark::State& state) {
-  cpu::Machine machine(0);
+  Device device({});
+  Context context(device);
   const AttentionShape shape = shape_of(state);
-  Buffers buffers(shape);
-  AttentionForward kernel{shape, buffers.qkv.data(), buffers.out.data(), buffers.lse.data(), nullptr};
-  std::vector<char> workspace(static_cast<std::size_t>(cpu::workspace_bytes(machine, kernel)));
-  kernel.workspace = workspace.data();
+  const Buffers buffers(device, shape);
   for (auto _ : state) {
-    cpu::run(machine, kernel);
+    launch_with_workspace(context, buffers.forward(shape));
   }
   count_flops(state, shape, 1);
 }
 
 void backward(benchmark::State& state) {
-  cpu::Machine machine(0);
+  Device device({});
+  Context context(device);
   const AttentionShape shape = shape_of(state);
-  Buffers buffers(shape);
-  AttentionForward before{shape, buffers.qkv.data(), buffers.out.data(), buffers.lse.data(), nullptr};
-  AttentionBackward kernel{
-      shape,  buffers.qkv.data(), buffers.out.data(), buffers.lse.data(), buffers.dout.data(), buffers.dqkv.data(),
-      nullptr};
-  std::vector<char> workspace(
-      static_cast<std::size_t>(std::max(cpu::workspace_bytes(machine, before), cpu::workspace_bytes(machine, kernel))));
-  before.workspace = workspace.data();
-  kernel.workspace = workspace.data();
-  cpu::run(machine, before);
+  const Buffers buffers(device, shape);
+  launch_with_workspace(context, buffers.forward(shape));
   for (auto _ : state) {
-    cpu::run(machine, kernel);
+    launch_with_workspace(context, buffers.backward(shape));
   }
   count_flops(state, shape, 2.5);
 }
