@@ -11,8 +11,16 @@
 namespace retape::data {
 namespace {
 
+std::string listed(const std::vector<std::string>& patterns) {
+  std::string text;
+  for (const std::string& pattern : patterns) {
+    text += (text.empty() ? "" : ", ") + pattern;
+  }
+  return text;
+}
+
 void check_config(const DatasetConfig& config) {
-  require<ConfigError>(!config.train.empty(), "[data] train: expected a path or a pattern, got \"\"");
+  require<ConfigError>(!config.train.empty(), "[data] train: expected a path or a pattern, got none");
   require<ConfigError>(config.val_fraction >= 0 && config.val_fraction < 1,
                        "[data] val_fraction: expected a number from 0 up to but not including 1, got {}",
                        config.val_fraction);
@@ -46,7 +54,7 @@ std::shared_ptr<const Tokenizer> choose_tokenizer(const DatasetConfig& config, c
 
 std::int64_t choose_vocab(const DatasetConfig& config, const Tokenizer* tokenizer) {
   require<ConfigError>(config.vocab > 0 || tokenizer != nullptr,
-                       "[data] {}: token files without a tokenizer need the model's vocabulary size", config.train);
+                       "[data] {}: token files without a tokenizer need the model's vocabulary size", listed(config.train));
   if (config.vocab == 0) {
     return tokenizer->vocab_size();
   }
@@ -94,18 +102,18 @@ Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenize
   if (!config.val.empty()) {
     const MappedFiles val_files = map_files(match_files(config.val));
     dataset.val = load(val_files, common_format(val_files, config.format), dataset.tokenizer.get(), dataset.vocab);
-    check_length(dataset.train, config.seq_len, config.train);
-    check_length(dataset.val, config.seq_len, config.val);
+    check_length(dataset.train, config.seq_len, listed(config.train));
+    check_length(dataset.val, config.seq_len, listed(config.val));
     return dataset;
   }
   const TokenStream all = std::move(dataset.train);
   const std::int64_t count = train_tokens(all.size(), config.val_fraction);
   dataset.train = all.slice(0, count);
   dataset.val = all.slice(count, all.size() - count);
-  check_length(dataset.train, config.seq_len, config.train);
+  check_length(dataset.train, config.seq_len, listed(config.train));
   if (config.val_fraction > 0) {
     check_length(dataset.val, config.seq_len,
-                 fmt::format("{}: validation part (val_fraction {})", config.train, config.val_fraction));
+                 fmt::format("{}: validation part (val_fraction {})", listed(config.train), config.val_fraction));
   }
   return dataset;
 }

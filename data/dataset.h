@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/token_file.h"
 #include "data/token_stream.h"
@@ -12,9 +13,9 @@
 namespace retape::data {
 
 struct DatasetConfig {
-  std::string train;          // path or pattern; several files are one sequence
-  std::string val;            // path or pattern; "" takes the end of `train`
-  double val_fraction = 0.1;  // of `train`, where `val` is ""; 0 for no validation
+  std::vector<std::string> train;  // paths or patterns; several files are one sequence
+  std::vector<std::string> val;    // the same; empty takes the end of `train`
+  double val_fraction = 0.1;       // of `train`, where `val` is empty; 0 for no validation
   FileFormat format = FileFormat::kAuto;
   std::string tokenizer = "byte";  // "byte", "char" or a tokenizer's .json; for text
   std::int64_t vocab = 0;          // V of the model: every id is below it. 0: the tokenizer's
@@ -25,7 +26,7 @@ struct Dataset {
   TokenStream train;
   TokenStream val;                             // empty if there is none
   std::shared_ptr<const Tokenizer> tokenizer;  // null for token files that come without one
-  std::int64_t vocab;                          // V
+  std::int64_t vocab = 0;                      // V
 };
 
 // Opens what `config` names. `saved` is the tokenizer that a resumed run kept; it goes before config.tokenizer.

@@ -73,7 +73,7 @@ void append_utf8(std::string& out, char32_t value) {
 }
 
 std::string describe(char32_t value) {
-  const std::string number = fmt::format("U+{:04X}", static_cast<std::uint32_t>(value));
+  std::string number = fmt::format("U+{:04X}", static_cast<std::uint32_t>(value));
   const bool control = value < 0x20 || (value >= 0x7F && value < 0xA0);
   if (control) {
     return number;

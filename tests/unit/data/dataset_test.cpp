@@ -32,7 +32,7 @@ class DatasetTest : public testing::Test {
  protected:
   DatasetConfig config(std::string_view train) const {
     DatasetConfig config;
-    config.train = (dir_ / train).string();
+    config.train = {(dir_ / train).string()};
     config.seq_len = 1;
     return config;
   }
@@ -67,7 +67,7 @@ TEST_F(DatasetTest, TakesAValidationFileWhole) {
   dir_.write("train.bin", counting(10));
   dir_.write("val.bin", counting(3));
   auto setting = config("train.bin");
-  setting.val = (dir_ / "val.bin").string();
+  setting.val = {(dir_ / "val.bin").string()};
   setting.vocab = 10;
   const Dataset data = open_dataset(setting);
   EXPECT_EQ(data.train.size(), 10);
@@ -114,7 +114,7 @@ TEST_F(DatasetTest, AnUnknownCharacterOfTheValidationFileIsAnError) {
   dir_.write("train.txt", "abcabc");
   dir_.write("val.txt", "abz");
   auto setting = config("train.txt");
-  setting.val = (dir_ / "val.txt").string();
+  setting.val = {(dir_ / "val.txt").string()};
   setting.tokenizer = "char";
   EXPECT_THAT([&] { open_dataset(setting); },
               ThrowsMessage<DataError>(AllOf(HasSubstr("val.txt"), HasSubstr("'z' (U+007A) at byte 2"))));
@@ -153,8 +153,8 @@ TEST_F(DatasetTest, NamesAnIdThatIsNotBelowTheVocabulary) {
   setting.vocab = 97;
   EXPECT_THAT([&] { open_dataset(setting); },
               ThrowsMessage<DataError>(AllOf(HasSubstr("b.bin: token 1"), HasSubstr("97, got 97"))));
-  setting.train = (dir_ / "a.bin").string();
-  setting.val = (dir_ / "b.bin").string();
+  setting.train = {(dir_ / "a.bin").string()};
+  setting.val = {(dir_ / "b.bin").string()};
   EXPECT_THAT([&] { open_dataset(setting); }, ThrowsMessage<DataError>(HasSubstr("b.bin: token 1")));
 }
 
@@ -173,7 +173,7 @@ TEST_F(DatasetTest, SaysWhichPartIsTooShort) {
   EXPECT_THAT([&] { open_dataset(setting); },
               ThrowsMessage<DataError>(AllOf(HasSubstr("at least 21 tokens"), HasSubstr("got 20"))));
   setting.seq_len = 4;
-  setting.val = dir_.write("val.bin", counting(4)).string();
+  setting.val = {dir_.write("val.bin", counting(4)).string()};
   EXPECT_THAT([&] { open_dataset(setting); },
               ThrowsMessage<DataError>(AllOf(HasSubstr("val.bin"), HasSubstr("got 4"))));
 }
@@ -185,8 +185,8 @@ TEST_F(DatasetTest, RefusesFilesThatDoNotGoTogether) {
   setting.vocab = 256;
   EXPECT_THAT([&] { open_dataset(setting); },
               ThrowsMessage<DataError>(AllOf(HasSubstr("b.txt"), HasSubstr("expected u16"), HasSubstr("got text"))));
-  setting.train = (dir_ / "a.bin").string();
-  setting.val = (dir_ / "b.txt").string();
+  setting.train = {(dir_ / "a.bin").string()};
+  setting.val = {(dir_ / "b.txt").string()};
   EXPECT_THAT([&] { open_dataset(setting); }, ThrowsMessage<DataError>(HasSubstr("needs a tokenizer")));
 }
 
@@ -194,11 +194,11 @@ TEST_F(DatasetTest, RefusesFilesThatAreMissingEmptyOrCut) {
   auto setting = config("none*.bin");
   setting.vocab = 8;
   EXPECT_THAT([&] { open_dataset(setting); }, ThrowsMessage<DataError>(HasSubstr("no file matches")));
-  setting.train = (dir_ / "none.bin").string();
+  setting.train = {(dir_ / "none.bin").string()};
   EXPECT_THAT([&] { open_dataset(setting); }, ThrowsMessage<DataError>(HasSubstr("no such file")));
-  setting.train = dir_.write("empty.bin", "").string();
+  setting.train = {dir_.write("empty.bin", "").string()};
   EXPECT_THAT([&] { open_dataset(setting); }, ThrowsMessage<DataError>(HasSubstr("empty")));
-  setting.train = dir_.write("odd.bin", "abcde").string();
+  setting.train = {dir_.write("odd.bin", "abcde").string()};
   EXPECT_THAT([&] { open_dataset(setting); }, ThrowsMessage<DataError>(HasSubstr("got 5 bytes")));
 }
 
