@@ -8,6 +8,7 @@ function(retape_library name)
   else()
     file(GLOB sources CONFIGURE_DEPENDS *.cpp)
   endif()
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$") # a program of its own
   foreach(backend ${RETAPE_BACKENDS})
     string(TOUPPER RETAPE_WITH_${backend} enabled)
     set(absent ${sources})

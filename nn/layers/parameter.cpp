@@ -20,15 +20,15 @@ void Parameter::fill(Context& context, float value) {
 
 void Parameter::fill_normal(Context& context, double stddev, const RngRange& rng) {
   launch(context, NormalFill{.out = weight_.data_as<float>(), .elems = elems(), .stddev = stddev, .rng = rng});
-  round_working(context);
+  weight_changed(context);
 }
 
 void Parameter::load(Context& context, std::span<const float> values) {
   weight_.from_host(values);
-  round_working(context);
+  weight_changed(context);
 }
 
-void Parameter::round_working(Context& context) {
+void Parameter::weight_changed(Context& context) {
   if (working_.storage() != weight_.storage()) {
     launch(context, Scale{.x = weight_.data(),
                           .out = working_.data(),

@@ -36,10 +36,10 @@ class Parameter {
   void fill(Context& context, float value);
   void fill_normal(Context& context, double stddev, const RngRange& rng);
   void load(Context& context, std::span<const float> values);
+  // Brings the working copy up to date after the weight was written in place.
+  void weight_changed(Context& context);
 
  private:
-  void round_working(Context& context);
-
   std::string name_;
   Tensor weight_;
   Tensor working_;

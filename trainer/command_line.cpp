@@ -1,0 +1,96 @@
+#include "trainer/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "nn/base/error.h"
+#include "trainer/commands.h"
+#include "trainer/config_loader.h"
+#include "trainer/training.h"
+
+namespace retape::trainer {
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> settings;
+  SampleCommand sample;
+  PrepareCommand prepare;
+  std::string export_path;
+};
+
+void add_config_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("--config", arguments.config, "TOML file of the run")->check(CLI::ExistingFile);
+  command.add_option("--set", arguments.settings, "a setting, wins over the file")->type_name("table.key=value");
+}
+
+void add_sample_options(CLI::App& command, Arguments& arguments) {
+  SampleCommand& sample = arguments.sample;
+  command.add_option("--prompt", sample.prompt, "text to go on from")->capture_default_str();
+  command.add_option("--tokens", sample.options.tokens, "tokens to write")->capture_default_str();
+  command.add_option("--temperature", sample.options.temperature, "0 takes the likeliest token")->capture_default_str();
+  command.add_option("--top-k", sample.options.top_k, "among the k likeliest tokens; 0: all")->capture_default_str();
+  command.add_option("--seed", sample.options.seed, "of the random choices")->capture_default_str();
+}
+
+void add_prepare_options(CLI::App& command, Arguments& arguments) {
+  PrepareCommand& prepare = arguments.prepare;
+  command.add_option("--input", prepare.inputs, "text files or patterns")->required();
+  command.add_option("--output", prepare.output, "token file to write")->required();
+  command.add_option("--tokenizer", prepare.tokenizer, "byte, char or a tokenizer's .json")->capture_default_str();
+  command.add_option("--format", prepare.format, "u16 or llmc")->capture_default_str();
+}
+
+int run(CLI::App& app, Arguments& arguments) {
+  const auto config = [&arguments] { return load_config(arguments.config, arguments.settings); };
+  if (app.got_subcommand("doctor")) {
+    return doctor();
+  }
+  if (app.got_subcommand("prepare")) {
+    return prepare(arguments.prepare);
+  }
+  if (app.got_subcommand("eval")) {
+    return evaluate(config());
+  }
+  if (app.got_subcommand("sample")) {
+    return print_sample(config(), arguments.sample);
+  }
+  if (app.got_subcommand("export")) {
+    return export_model(config(), arguments.export_path);
+  }
+  return train(config());
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  Arguments arguments;
+  CLI::App app("Retape trains GPT language models. Without a command it trains.", "trainer");
+  app.require_subcommand(0, 1);
+  add_config_options(app, arguments);
+  add_config_options(*app.add_subcommand("train", "train, or go on training"), arguments);
+  add_config_options(*app.add_subcommand("eval", "print the validation loss of the newest checkpoint"), arguments);
+  CLI::App* sample = app.add_subcommand("sample", "print text from the newest checkpoint");
+  add_config_options(*sample, arguments);
+  add_sample_options(*sample, arguments);
+  add_prepare_options(*app.add_subcommand("prepare", "encode text to a token file"), arguments);
+  CLI::App* export_command = app.add_subcommand("export", "write the weights as safetensors with Hugging Face names");
+  add_config_options(*export_command, arguments);
+  export_command->add_option("--output", arguments.export_path, "file to write")->required();
+  app.add_subcommand("doctor", "say what this machine and build can do");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  try {
+    return run(app, arguments);
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,85 @@
+#include "trainer/commands.h"
+
+#include <cstdio>
+
+#include "data/prepare.h"
+#include "trainer/model_weights.h"
+#include "trainer/opened_run.h"
+#include "trainer/run_state.h"
+
+namespace retape::trainer {
+namespace {
+
+// The checkpoint that a command works on; there must be one unless model.init_from gives weights.
+std::optional<Checkpoint> trained(const Config& config) {
+  std::optional<Checkpoint> checkpoint = find_checkpoint(config);
+  require<DataError>(checkpoint.has_value() || !config.model.init_from.empty(),
+                     "[run] {}: expected a checkpoint, found none; train first, or set model.init_from",
+                     checkpoint_directory(config).string());
+  return checkpoint;
+}
+
+// A model with its weights, for commands that need no data.
+struct TrainedModel {
+  std::unique_ptr<nn::Device> device;
+  std::unique_ptr<Learner> learner;
+
+  TrainedModel(const Config& config, const std::optional<Checkpoint>& checkpoint, std::int64_t vocab)
+      : device(open_device(config)), learner(std::make_unique<Learner>(*device, config, vocab)) {
+    load_weights(config, checkpoint, *learner);
+  }
+};
+
+std::int64_t vocab_of(const Config& config, const std::optional<Checkpoint>& checkpoint) {
+  const std::int64_t vocab = checkpoint ? saved_vocab(*checkpoint) : config.model.vocab;
+  require<ConfigError>(vocab > 0, "[model] vocab: expected the vocabulary size of {}, got 0", config.model.init_from);
+  return vocab;
+}
+
+}  // namespace
+
+int evaluate(const Config& config) {
+  const std::optional<Checkpoint> checkpoint = trained(config);
+  const data::Dataset dataset = open_data(config, checkpoint);
+  require<ConfigError>(!dataset.val.empty(), "[data] val: expected validation tokens, got none (val_fraction is 0)");
+  const TrainedModel trained(config, checkpoint, dataset.vocab);
+  fmt::print("validation loss {:.4f}{}\n", validation_loss(config, dataset.val, *trained.learner),
+             checkpoint ? fmt::format(" after step {}", checkpoint->step()) : std::string());
+  return 0;
+}
+
+int print_sample(const Config& config, const SampleCommand& command) {
+  const std::optional<Checkpoint> checkpoint = trained(config);
+  const std::shared_ptr<const data::Tokenizer> tokenizer = checkpoint ? saved_tokenizer(*checkpoint) : nullptr;
+  require<DataError>(tokenizer != nullptr, "[sample] {}: expected a run that keeps a tokenizer, found none",
+                     config.run.out_dir);
+  const std::vector<data::Token> prompt = tokenizer->encode(command.prompt);
+  const TrainedModel trained(config, checkpoint, vocab_of(config, checkpoint));
+  const std::vector<std::int32_t> text =
+      sample(trained.learner->context(), trained.learner->model(), {prompt.begin(), prompt.end()}, command.options);
+  fmt::print("{}{}\n", command.prompt, tokenizer->decode(text));
+  return 0;
+}
+
+int prepare(const PrepareCommand& command) {
+  require<ConfigError>(command.format == "u16" || command.format == "llmc",
+                       "[prepare] format: expected u16 or llmc, got {}", command.format);
+  const data::PrepareResult result =
+      data::prepare({.inputs = command.inputs,
+                     .tokenizer = command.tokenizer,
+                     .format = command.format == "u16" ? data::FileFormat::kU16 : data::FileFormat::kLlmc,
+                     .output = command.output});
+  fmt::print("{} tokens of {} files, vocabulary {}: {} and {}\n", result.tokens, result.files, result.vocab,
+             command.output, result.tokenizer_output.string());
+  return 0;
+}
+
+int export_model(const Config& config, const std::string& output) {
+  const std::optional<Checkpoint> checkpoint = trained(config);
+  const TrainedModel trained(config, checkpoint, vocab_of(config, checkpoint));
+  export_weights(output, trained.learner->model());
+  fmt::print("{} parameters in {}\n", trained.learner->model().parameter_count(), output);
+  return 0;
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,37 @@
+// The commands of the program besides training. Each returns the exit status; errors are exceptions.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trainer/config.h"
+#include "trainer/sampling.h"
+
+namespace retape::trainer {
+
+// Prints the validation loss of the run's newest checkpoint, or of model.init_from where there is none.
+int evaluate(const Config& config);
+
+struct SampleCommand {
+  std::string prompt = "\n";
+  SamplingOptions options;
+};
+// Prints text that goes on from the prompt.
+int print_sample(const Config& config, const SampleCommand& command);
+
+struct PrepareCommand {
+  std::vector<std::string> inputs;
+  std::string output;
+  std::string tokenizer = "char";
+  std::string format = "u16";
+};
+// Encodes text files into one token file, with its tokenizer beside it.
+int prepare(const PrepareCommand& command);
+
+// Writes the weights of the run's newest checkpoint as safetensors.
+int export_model(const Config& config, const std::string& output);
+
+// Prints what this machine and this build can do.
+int doctor();
+
+}  // namespace retape::trainer

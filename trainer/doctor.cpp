@@ -1,0 +1,39 @@
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "nn/runtime/cuda/open.h"
+#include "nn/runtime/device.h"
+#include "trainer/commands.h"
+#include "trainer/machine_peak.h"
+
+namespace retape::trainer {
+namespace {
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name")) {
+      return line.substr(line.find(':') + 2);
+    }
+  }
+  return "unknown processor";
+}
+
+}  // namespace
+
+int doctor() {
+  const Bytes memory = static_cast<Bytes>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+  fmt::print("processor  {}, {} threads, {}\n", processor_name(), std::thread::hardware_concurrency(),
+             format_bytes(memory));
+  for (const nn::DType dtype : {nn::DType::f32, nn::DType::bf16}) {
+    fmt::print("{:<9}  {:.0f} GFLOP/s in matrix products\n", name(dtype), measure_peak_flops(0, dtype) * 1e-9);
+  }
+  fmt::print("cpu        ready\nmeta       ready\n");
+  const std::string reason = nn::cuda::why_unavailable();
+  fmt::print("cuda       {}\n", reason.empty() ? "ready" : "not available: " + reason);
+  return 0;
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,90 @@
+#include "trainer/learner.h"
+
+#include <cmath>
+
+#include "nn/optim/gradient_norm.h"
+#include "trainer/gradient_hash.h"
+
+namespace retape::trainer {
+
+GptShape gpt_shape(const Config& config, std::int64_t vocab) {
+  const Config::Model& model = config.model;
+  return {.layers = model.layers,
+          .heads = model.heads,
+          .dim = model.dim,
+          .seq_len = model.seq_len,
+          .vocab = vocab,
+          .dropout = static_cast<float>(model.dropout),
+          .tie_embeddings = model.tie_embeddings,
+          .dtype = model.dtype};
+}
+
+Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab)
+    : config_(config),
+      context_(device, {.seed = static_cast<std::uint64_t>(config.run.seed), .offset = 0}),
+      model_(device, gpt_shape(config, vocab)),
+      optimizer_(context_, model_.parameters(),
+                 {.beta1 = config.optimizer.betas[0],
+                  .beta2 = config.optimizer.betas[1],
+                  .eps = config.optimizer.eps,
+                  .weight_decay = config.optimizer.weight_decay}),
+      schedule_{.kind = config.optimizer.schedule == ScheduleChoice::cosine ? nn::ScheduleKind::cosine
+                                                                            : nn::ScheduleKind::constant,
+                .lr = config.optimizer.lr,
+                .min_lr = config.optimizer.min_lr,
+                .warmup_steps = config.optimizer.warmup_steps,
+                .steps = config.train.steps} {
+  model_.initialise(context_, static_cast<std::uint64_t>(config.run.seed));
+}
+
+nn::Tensor Learner::tokens_tensor(const data::Batch& batch, const std::vector<std::int32_t>& tokens) {
+  nn::Tensor tensor(context_.device(), nn::Shape{batch.rows, batch.seq_len}, nn::DType::i32, nn::Tag::activations);
+  tensor.from_host<std::int32_t>(tokens);
+  return tensor;
+}
+
+double Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& result) {
+  const auto micro_steps = config_.train.grad_accum;
+  double loss = 0;
+  for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
+    next_batch(batch_);
+    nn::Tape tape(context_);
+    nn::Var micro_loss =
+        model_.loss(tape, tape.leaf(tokens_tensor(batch_, batch_.inputs)),
+                    tape.leaf(tokens_tensor(batch_, batch_.targets)), 1.0F / static_cast<float>(micro_steps));
+    loss += micro_loss.data().to_host<float>().front();
+    tape.backward(std::move(micro_loss));
+    result.rebuild_time += tape.stats().rebuild_time;
+  }
+  return loss;
+}
+
+StepResult Learner::step(std::int64_t step, const NextBatch& next_batch) {
+  StepResult result;
+  result.lr = schedule_.at(step);
+  model_.set_training(true);
+  const nn::Parameters& parameters = model_.parameters();
+  nn::clear_gradients(parameters);
+  result.loss = accumulate_gradients(next_batch, result);
+  result.grad_norms = nn::gradient_norms(context_, parameters);
+  result.grad_norm = nn::global_norm(result.grad_norms);
+  require(std::isfinite(result.loss) && std::isfinite(result.grad_norm),
+          "[train] step {}: expected a finite loss and gradient, got loss {} and gradient norm {}", step, result.loss,
+          result.grad_norm);
+  if (config_.run.hash_gradients) {
+    result.grad_hash = hash_gradients(parameters);
+  }
+  optimizer_.step(context_, result.lr, nn::clip_factor(result.grad_norm, config_.optimizer.grad_clip));
+  nn::clear_gradients(parameters);
+  return result;
+}
+
+double Learner::evaluate(const data::Batch& batch) {
+  model_.set_training(false);
+  nn::Tape tape(context_, {.record = false});
+  const nn::Var loss =
+      model_.loss(tape, tape.leaf(tokens_tensor(batch, batch.inputs)), tape.leaf(tokens_tensor(batch, batch.targets)));
+  return loss.data().to_host<float>().front();
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,64 @@
+// Everything that a training step touches: the model, the optimizer and the random numbers, on one device.
+//
+// The same code runs on the meta device, which is how memory is known before a run.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "data/batch.h"
+#include "nn/optim/adamw.h"
+#include "nn/optim/schedule.h"
+#include "nn/runtime/context.h"
+#include "trainer/config.h"
+#include "trainer/gpt.h"
+
+namespace retape::trainer {
+
+struct StepResult {
+  double loss = 0;  // mean over all tokens of the step
+  double lr = 0;
+  double grad_norm = 0;  // global, before clipping
+  std::chrono::nanoseconds rebuild_time{0};
+  std::vector<double> grad_norms;          // of each parameter, before clipping
+  std::optional<std::uint64_t> grad_hash;  // of all gradients, before clipping
+};
+
+class Learner {
+ public:
+  // Weights are random numbers of the seed until something else is loaded.
+  Learner(nn::Device& device, const Config& config, std::int64_t vocab);
+
+  // Fills a batch with the rows of the next micro-step.
+  using NextBatch = std::function<void(data::Batch&)>;
+
+  // One optimizer step over grad_accum micro-steps. Throws Error where the loss or the gradient is not finite, before
+  // any weight has changed.
+  StepResult step(std::int64_t step, const NextBatch& next_batch);
+
+  // Mean loss of the rows of a batch, without dropout and without recording.
+  double evaluate(const data::Batch& batch);
+
+  nn::Context& context() { return context_; }
+  Gpt& model() { return model_; }
+  nn::AdamW& optimizer() { return optimizer_; }
+  nn::MemoryStats memory() const { return context_.memory().stats(); }
+
+ private:
+  nn::Tensor tokens_tensor(const data::Batch& batch, const std::vector<std::int32_t>& tokens);
+  double accumulate_gradients(const NextBatch& next_batch, StepResult& result);
+
+  const Config& config_;
+  nn::Context context_;
+  Gpt model_;
+  nn::AdamW optimizer_;
+  nn::Schedule schedule_;
+  data::Batch batch_;
+};
+
+GptShape gpt_shape(const Config& config, std::int64_t vocab);
+
+}  // namespace retape::trainer

@@ -1,0 +1,72 @@
+#include "trainer/memory_plan.h"
+
+#include "trainer/learner.h"
+
+namespace retape::trainer {
+namespace {
+
+nn::MemoryStats stats_of_steps(const Config& config, std::int64_t vocab, std::optional<Bytes> limit) {
+  nn::Device device(
+      {.kind = nn::DeviceKind::meta, .threads = static_cast<int>(config.run.threads), .memory_limit = limit});
+  Learner learner(device, config, vocab);
+  // The second step starts with what the first one left cached, as every later one does.
+  for (std::int64_t step = 0; step < 2; ++step) {
+    learner.step(step, [&config](data::Batch& batch) { batch.resize(config.train.batch_size, config.model.seq_len); });
+  }
+  return learner.memory();
+}
+
+bool fits(const Config& config, std::int64_t vocab) {
+  try {
+    stats_of_steps(config, vocab, config.run.memory_limit);
+    return true;
+  } catch (const OutOfMemory&) {
+    return false;
+  }
+}
+
+// 0 where not even one row does.
+std::int64_t largest_batch_that_fits(Config config, std::int64_t vocab) {
+  std::int64_t low = 0;
+  std::int64_t high = config.train.batch_size;  // known not to fit
+  while (high - low > 1) {
+    config.train.batch_size = (low + high) / 2;
+    (fits(config, vocab) ? low : high) = config.train.batch_size;
+  }
+  return low;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
+  MemoryPlan plan;
+  plan.stats = stats_of_steps(config, vocab, std::nullopt);
+  plan.fits = config.run.memory_limit == 0 || fits(config, vocab);
+  return plan;
+}
+
+std::string memory_table(const MemoryPlan& plan) {
+  std::string table = fmt::format("{:<16}{:>12}", "memory", "at the peak");
+  for (int t = 0; t < nn::kTagCount; ++t) {
+    const Bytes bytes = plan.stats.at_peak_by_tag[static_cast<std::size_t>(t)];
+    if (bytes > 0) {
+      table += fmt::format("\n  {:<14}{:>12}", nn::name(static_cast<nn::Tag>(t)), format_bytes(bytes));
+    }
+  }
+  table += fmt::format("\n  {:<14}{:>12}", "total", format_bytes(plan.stats.peak));
+  return table + fmt::format("\n  (activations peak at {})", format_bytes(plan.stats.activation_peak));
+}
+
+void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan) {
+  if (plan.fits) {
+    return;
+  }
+  const std::int64_t batch = largest_batch_that_fits(config, vocab);
+  fail<OutOfMemory>("[memory] run.memory_limit: expected at least {} for train.batch_size = {}, got {}; {}",
+                    format_bytes(plan.stats.peak_reserved), config.train.batch_size,
+                    format_bytes(config.run.memory_limit),
+                    batch > 0 ? fmt::format("train.batch_size = {} would fit", batch)
+                              : std::string("not even train.batch_size = 1 fits"));
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,26 @@
+// What a run will hold, known before it starts: its steps on the meta device.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "nn/runtime/allocator.h"
+#include "trainer/config.h"
+
+namespace retape::trainer {
+
+struct MemoryPlan {
+  nn::MemoryStats stats;  // after two whole steps: peaks and tags, equal to those of the run
+  bool fits = true;       // within run.memory_limit
+};
+
+// Runs the steps of `config` on the meta device.
+MemoryPlan plan_memory(const Config& config, std::int64_t vocab);
+
+// The table that a run prints at its start: bytes by tag at the peak.
+std::string memory_table(const MemoryPlan& plan);
+
+// Throws OutOfMemory where the run does not fit run.memory_limit: says what it needs, and the largest batch that fits.
+void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan);
+
+}  // namespace retape::trainer

@@ -1,0 +1,76 @@
+#include "trainer/metrics.h"
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "data/atomic_file.h"
+
+namespace retape::trainer {
+namespace {
+
+using nlohmann::ordered_json;
+
+// The rows that a run which goes on from `first_step` had already written: steps before it, and evaluations up to it.
+// A last line that a kill cut short is none of them.
+std::string rows_before(const std::filesystem::path& path, std::int64_t first_step) {
+  std::ifstream file(path);
+  std::string kept;
+  for (std::string line; std::getline(file, line);) {
+    const ordered_json row = ordered_json::parse(line, nullptr, false);
+    if (row.is_object() && row.contains("step") && row["step"].is_number_integer()) {
+      const auto step = row["step"].get<std::int64_t>();
+      if (step < first_step || (step == first_step && row.contains("val_loss"))) {
+        kept += line + "\n";
+      }
+    }
+  }
+  return kept;
+}
+
+}  // namespace
+
+Metrics::Metrics(const std::filesystem::path& out_dir, std::int64_t first_step) : path_(out_dir / "metrics.jsonl") {
+  const std::string kept = first_step > 0 ? rows_before(path_, first_step) : std::string();
+  data::AtomicFile start(path_);
+  start.write(kept);
+  start.commit();
+  file_.open(path_, std::ios::app);
+  require<DataError>(file_.is_open(), "[metrics] {}: cannot be opened: {}", path_.string(), std::strerror(errno));
+}
+
+void Metrics::write_step(const StepRow& row, const nn::Parameters* parameters) {
+  ordered_json line{{"step", row.step},
+                    {"loss", row.result.loss},
+                    {"lr", row.result.lr},
+                    {"grad_norm", row.result.grad_norm},
+                    {"tokens", row.tokens},
+                    {"step_ms", row.step_ms},
+                    {"tokens_per_s", row.tokens_per_s},
+                    {"mfu", row.mfu},
+                    {"peak_bytes", row.peak_bytes},
+                    {"activation_peak_bytes", row.activation_peak_bytes},
+                    {"recompute_ms", std::chrono::duration<double, std::milli>(row.result.rebuild_time).count()},
+                    {"offload_bytes", 0}};
+  if (row.result.grad_hash) {
+    line["grad_hash"] = fmt::format("{:016x}", *row.result.grad_hash);
+  }
+  if (parameters != nullptr) {
+    ordered_json& norms = line["grad_norms"];
+    for (std::size_t i = 0; i < parameters->size(); ++i) {
+      norms[(*parameters)[i]->name()] = row.result.grad_norms[i];
+    }
+  }
+  write_line(line.dump());
+}
+
+void Metrics::write_evaluation(std::int64_t steps_done, double val_loss) {
+  write_line(ordered_json{{"step", steps_done}, {"val_loss", val_loss}}.dump());
+}
+
+void Metrics::write_line(const std::string& line) {
+  file_ << line << '\n' << std::flush;
+  require<DataError>(file_.good(), "[metrics] {}: cannot be written: {}", path_.string(), std::strerror(errno));
+}
+
+}  // namespace retape::trainer

@@ -1,0 +1,129 @@
+#include "trainer/model_weights.h"
+
+#include <cmath>
+#include <cstring>
+#include <set>
+
+namespace retape::trainer {
+namespace {
+
+constexpr std::string_view kPrefix = "transformer.";
+
+// IEEE half precision: 5 exponent bits, 10 fraction bits.
+float from_half(std::uint16_t half) {
+  const int exponent = (half >> 10) & 0x1f;
+  const int fraction = half & 0x3ff;
+  const float sign = (half & 0x8000) != 0 ? -1.0F : 1.0F;
+  if (exponent == 31) {
+    return fraction == 0 ? sign * INFINITY : NAN;
+  }
+  return exponent == 0 ? sign * std::ldexp(static_cast<float>(fraction), -24)
+                       : sign * std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+}
+
+template <class Stored, class Convert>
+std::vector<float> converted(const NamedBytes& tensor, Convert convert) {
+  std::vector<float> values(tensor.bytes.size() / sizeof(Stored));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Stored stored;
+    std::memcpy(&stored, tensor.bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    values[i] = convert(stored);
+  }
+  return values;
+}
+
+// The file's name for a parameter, with the prefix or without; empty where it has neither.
+std::string name_in_file(const SafetensorsFile& file, const std::string& name) {
+  if (file.has(name)) {
+    return name;
+  }
+  const std::string bare = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+  return file.has(bare) ? bare : std::string();
+}
+
+bool is_mask(std::string_view name) {
+  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+}
+
+std::string shape_text(const std::vector<std::int64_t>& extents) {
+  std::string text = "[";
+  for (const std::int64_t extent : extents) {
+    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  }
+  return text + "]";
+}
+
+// The names in the file of all parameters, in their order.
+std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& model) {
+  std::vector<std::string> names;
+  std::set<std::string> used;
+  for (const nn::Parameter* parameter : model.parameters()) {
+    const std::string name = name_in_file(file, parameter->name());
+    require<DataError>(!name.empty(), "[weights] {}: expected a tensor {}, found none", file.path().string(),
+                       parameter->name());
+    const std::string found = shape_text(file.tensor(name).shape);
+    require<DataError>(found == parameter->shape().str(), "[weights] {}: tensor {}: expected shape {}, got {}",
+                       file.path().string(), name, parameter->shape().str(), found);
+    used.insert(name);
+    names.push_back(name);
+  }
+  for (const NamedBytes& tensor : file.tensors()) {
+    const bool shared_head = tensor.name == "lm_head.weight" && model.shape().tie_embeddings;
+    require<DataError>(used.contains(tensor.name) || is_mask(tensor.name) || shared_head,
+                       "[weights] {}: expected no tensor {} in a model of {} layers", file.path().string(), tensor.name,
+                       model.shape().layers);
+  }
+  return names;
+}
+
+void require_floating(const NamedBytes& tensor, const std::filesystem::path& path) {
+  require<DataError>(tensor.dtype == "F32" || tensor.dtype == "BF16" || tensor.dtype == "F16",
+                     "[weights] {}: tensor {}: expected F32, BF16 or F16, got {}", path.string(), tensor.name,
+                     tensor.dtype);
+}
+
+std::vector<float> to_floats(const NamedBytes& tensor) {
+  if (tensor.dtype == "F32") {
+    return converted<float>(tensor, [](float value) { return value; });
+  }
+  if (tensor.dtype == "BF16") {
+    return converted<nn::bf16>(tensor, [](nn::bf16 value) { return nn::to_float(value); });
+  }
+  return converted<std::uint16_t>(tensor, from_half);
+}
+
+}  // namespace
+
+void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt& model) {
+  const SafetensorsFile file(path);
+  const std::vector<std::string> names = match_names(file, model);
+  for (const std::string& name : names) {
+    require_floating(file.tensor(name), path);
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    model.parameters()[i]->load(context, to_floats(file.tensor(names[i])));
+  }
+}
+
+NamedBytes named_bytes(std::string name, const nn::Tensor& tensor) {
+  std::vector<std::int64_t> shape;
+  for (int i = 0; i < tensor.shape().rank(); ++i) {
+    shape.push_back(tensor.shape()[i]);
+  }
+  return {.name = std::move(name),
+          .dtype = tensor.dtype() == nn::DType::f32    ? "F32"
+                   : tensor.dtype() == nn::DType::bf16 ? "BF16"
+                                                       : "I32",
+          .shape = std::move(shape),
+          .bytes = {static_cast<const std::byte*>(tensor.data()), static_cast<std::size_t>(tensor.bytes())}};
+}
+
+void export_weights(const std::filesystem::path& path, const Gpt& model) {
+  std::vector<NamedBytes> tensors;
+  for (const nn::Parameter* parameter : model.parameters()) {
+    tensors.push_back(named_bytes(parameter->name(), parameter->weight()));
+  }
+  write_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+}  // namespace retape::trainer

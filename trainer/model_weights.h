@@ -1,0 +1,22 @@
+// A GPT's weights as Hugging Face's GPT-2 stores them: safetensors, names as in Gpt::parameters().
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "trainer/gpt.h"
+#include "trainer/safetensors.h"
+
+namespace retape::trainer {
+
+// Loads every parameter, from F32, BF16 or F16. Names may lack "transformer."; masks that some files carry are passed
+// over. Throws DataError for a tensor that is missing, unknown or of another shape, before any weight has changed.
+void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt& model);
+
+// Writes every parameter as F32.
+void export_weights(const std::filesystem::path& path, const Gpt& model);
+
+// A tensor of the host's memory as the file format sees it. The bytes live as long as the tensor.
+NamedBytes named_bytes(std::string name, const nn::Tensor& tensor);
+
+}  // namespace retape::trainer

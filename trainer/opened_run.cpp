@@ -1,0 +1,72 @@
+#include "trainer/opened_run.h"
+
+#include "data/windows.h"
+#include "trainer/model_weights.h"
+#include "trainer/run_state.h"
+
+namespace retape::trainer {
+namespace {
+
+nn::DeviceKind device_kind(DeviceChoice choice) {
+  switch (choice) {
+    case DeviceChoice::automatic:
+    case DeviceChoice::cpu: return nn::DeviceKind::cpu;
+    case DeviceChoice::cuda: return nn::DeviceKind::cuda;
+    case DeviceChoice::meta: return nn::DeviceKind::meta;
+  }
+  fail<ConfigError>("[run] device: unknown choice {}", static_cast<int>(choice));
+}
+
+data::FileFormat file_format(DataFormat format) {
+  switch (format) {
+    case DataFormat::automatic: return data::FileFormat::kAuto;
+    case DataFormat::text: return data::FileFormat::kText;
+    case DataFormat::u16: return data::FileFormat::kU16;
+    case DataFormat::llmc: return data::FileFormat::kLlmc;
+  }
+  fail<ConfigError>("[data] format: unknown choice {}", static_cast<int>(format));
+}
+
+}  // namespace
+
+std::unique_ptr<nn::Device> open_device(const Config& config) {
+  const Bytes limit = config.run.memory_limit;
+  return std::make_unique<nn::Device>(
+      nn::DeviceOptions{.kind = device_kind(config.run.device),
+                        .threads = static_cast<int>(config.run.threads),
+                        .memory_limit = limit > 0 ? std::optional(limit) : std::nullopt});
+}
+
+data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint) {
+  return data::open_dataset({.train = config.data.train,
+                             .val = config.data.val,
+                             .val_fraction = config.data.val_fraction,
+                             .format = file_format(config.data.format),
+                             .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
+                             .vocab = config.model.vocab,
+                             .seq_len = config.model.seq_len},
+                            checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
+}
+
+void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner) {
+  if (checkpoint) {
+    restore_learner(*checkpoint, learner);
+  } else if (!config.model.init_from.empty()) {
+    import_weights(config.model.init_from, learner.context(), learner.model());
+  }
+}
+
+double validation_loss(const Config& config, const data::TokenStream& tokens, Learner& learner) {
+  data::Windows windows(tokens, config.train.batch_size, config.model.seq_len);
+  data::Batch batch;
+  double sum = 0;
+  std::int64_t rows = 0;
+  for (std::int64_t i = 0; (config.train.eval_batches == 0 || i < config.train.eval_batches) && windows.next(batch);
+       ++i) {
+    sum += learner.evaluate(batch) * static_cast<double>(batch.rows);
+    rows += batch.rows;
+  }
+  return sum / static_cast<double>(rows);
+}
+
+}  // namespace retape::trainer

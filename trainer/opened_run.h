@@ -1,0 +1,28 @@
+// The device, the data and the model that a configuration names, ready for a command.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/dataset.h"
+#include "nn/runtime/device.h"
+#include "trainer/checkpoint_files.h"
+#include "trainer/config.h"
+#include "trainer/learner.h"
+
+namespace retape::trainer {
+
+// What run.device and run.memory_limit name. "auto" takes the cpu in a build without another device.
+std::unique_ptr<nn::Device> open_device(const Config& config);
+
+// The data of the configuration; text is encoded by the checkpoint's tokenizer where there is a checkpoint.
+data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
+
+// Gives the model its first weights: the checkpoint's where there is one, else those of model.init_from, else random
+// ones.
+void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner);
+
+// The mean loss of the validation tokens: of the first train.eval_batches batches, or of all.
+double validation_loss(const Config& config, const data::TokenStream& tokens, Learner& learner);
+
+}  // namespace retape::trainer

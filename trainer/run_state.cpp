@@ -1,0 +1,128 @@
+#include "trainer/run_state.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "trainer/config_writer.h"
+#include "trainer/model_weights.h"
+
+namespace retape::trainer {
+namespace {
+
+using nlohmann::json;
+
+struct NamedTensor {
+  std::string name;
+  nn::Tensor tensor;
+};
+
+// Everything that a step changes, in the order of the parameters.
+std::vector<NamedTensor> tensors_of(Learner& learner) {
+  std::vector<NamedTensor> tensors;
+  const nn::Parameters& parameters = learner.model().parameters();
+  const std::vector<nn::AdamW::Moments>& moments = learner.optimizer().moments();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const std::string& name = parameters[i]->name();
+    tensors.push_back({name, parameters[i]->weight()});
+    tensors.push_back({"first_moment." + name, moments[i].first});
+    tensors.push_back({"second_moment." + name, moments[i].second});
+  }
+  return tensors;
+}
+
+// A value of the state, or an error that names it.
+template <class T>
+T read(const Checkpoint& checkpoint, const char* key) {
+  try {
+    return checkpoint.state().at(key).get<T>();
+  } catch (const json::exception& error) {
+    fail<DataError>("[checkpoint] {}: state \"{}\": {}", checkpoint.path().string(), key, error.what());
+  }
+}
+
+}  // namespace
+
+std::filesystem::path checkpoint_directory(const Config& config) {
+  return std::filesystem::path(config.run.out_dir) / "checkpoints";
+}
+
+std::filesystem::path save_run(const std::filesystem::path& directory, std::int64_t step, const Config& config,
+                               Learner& learner, const data::Sampler& sampler, const data::Tokenizer* tokenizer) {
+  const nn::RngState rng = learner.context().default_generator().state();
+  json state{{"config", to_toml(config)},
+             {"vocab", learner.model().shape().vocab},
+             {"sampler", data::to_json(sampler.state())},
+             {"rng_seed", rng.seed},
+             {"rng_offset", rng.offset},
+             {"optimizer_steps", learner.optimizer().steps()}};
+  if (tokenizer != nullptr) {
+    state["tokenizer"] = tokenizer->to_json();
+  }
+  const std::vector<NamedTensor> tensors = tensors_of(learner);
+  std::vector<NamedBytes> named;
+  named.reserve(tensors.size());
+  for (const NamedTensor& tensor : tensors) {
+    named.push_back(named_bytes(tensor.name, tensor.tensor));
+  }
+  return save_checkpoint(directory, step, state, named, config.train.keep_last);
+}
+
+void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
+  const nn::RngState rng{.seed = read<std::uint64_t>(checkpoint, "rng_seed"),
+                         .offset = read<std::uint64_t>(checkpoint, "rng_offset")};
+  const auto steps = read<std::int64_t>(checkpoint, "optimizer_steps");
+  std::vector<NamedTensor> tensors = tensors_of(learner);
+  for (const NamedTensor& own : tensors) {
+    const bool found = checkpoint.has(own.name);
+    const NamedBytes expected = named_bytes(own.name, own.tensor);
+    require<DataError>(found && checkpoint.tensor(own.name).shape == expected.shape &&
+                           checkpoint.tensor(own.name).dtype == expected.dtype,
+                       "[checkpoint] {}: expected a tensor {} of shape {}, as the configuration's model has; {}",
+                       checkpoint.path().string(), own.name, own.tensor.shape().str(),
+                       found ? "found one of another shape" : "found none");
+  }
+  require<DataError>(checkpoint.tensors().size() == tensors.size(),
+                     "[checkpoint] {}: expected the {} tensors of the configuration's model, found {}",
+                     checkpoint.path().string(), tensors.size(), checkpoint.tensors().size());
+  nn::Context& context = learner.context();
+  for (NamedTensor& own : tensors) {
+    const std::span<const std::byte> bytes = checkpoint.tensor(own.name).bytes;
+    context.device().copy_from_host(own.tensor.data(), bytes.data(), static_cast<Bytes>(bytes.size()));
+  }
+  for (nn::Parameter* parameter : learner.model().parameters()) {
+    parameter->weight_changed(context);
+  }
+  context.default_generator().set_state(rng);
+  learner.optimizer().set_steps(steps);
+}
+
+data::SamplerState sampler_state(const Checkpoint& checkpoint) {
+  return data::sampler_state_from_json(read<std::string>(checkpoint, "sampler"));
+}
+
+std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpoint) {
+  if (!checkpoint.state().contains("tokenizer")) {
+    return nullptr;
+  }
+  return data::load_tokenizer(read<std::string>(checkpoint, "tokenizer"), checkpoint.path().string());
+}
+
+std::int64_t saved_vocab(const Checkpoint& checkpoint) {
+  return read<std::int64_t>(checkpoint, "vocab");
+}
+
+std::optional<Checkpoint> find_checkpoint(const Config& config) {
+  if (config.train.resume == "never") {
+    return std::nullopt;
+  }
+  if (config.train.resume != "auto") {
+    return Checkpoint(config.train.resume);
+  }
+  LatestCheckpoint latest = open_latest_checkpoint(checkpoint_directory(config));
+  for (const std::string& warning : latest.warnings) {
+    fmt::print(stderr, "warning: {}\n", warning);
+  }
+  return std::move(latest.checkpoint);
+}
+
+}  // namespace retape::trainer

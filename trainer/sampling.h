@@ -1,0 +1,22 @@
+// Text from a model, token by token.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "trainer/gpt.h"
+
+namespace retape::trainer {
+
+struct SamplingOptions {
+  std::int64_t tokens = 200;
+  double temperature = 0.8;  // 0 takes the likeliest token each time
+  std::int64_t top_k = 200;  // only among the k likeliest; 0: all
+  std::uint64_t seed = 1;
+};
+
+// The tokens that follow `prompt`, which has at least one. Longer texts than the model's positions are cut at the left.
+std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<std::int32_t> prompt,
+                                 const SamplingOptions& options);
+
+}  // namespace retape::trainer

@@ -1,0 +1,160 @@
+#include "trainer/training.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "data/atomic_file.h"
+#include "trainer/config_writer.h"
+#include "trainer/machine_peak.h"
+#include "trainer/memory_plan.h"
+#include "trainer/metrics.h"
+#include "trainer/opened_run.h"
+#include "trainer/progress.h"
+#include "trainer/run_state.h"
+#include "trainer/sampling.h"
+#include "trainer/stop_signals.h"
+
+namespace retape::trainer {
+namespace {
+
+void make_out_dir(const Config& config) {
+  std::error_code error;
+  std::filesystem::create_directories(config.run.out_dir, error);
+  require<DataError>(!error, "[run] out_dir: {} cannot be made: {}", config.run.out_dir, error.message());
+  data::AtomicFile file(std::filesystem::path(config.run.out_dir) / "config.toml");
+  file.write(to_toml(config));
+  file.commit();
+}
+
+void print_start(const Config& config, const Gpt& model, const data::Dataset& dataset, const MemoryPlan& plan) {
+  fmt::print("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n", config.run.name,
+             model.parameter_count(), dataset.train.size(), dataset.val.size(), dataset.vocab, memory_table(plan));
+  std::fflush(stdout);
+}
+
+// The loop over the steps of one run.
+class TrainingLoop {
+ public:
+  TrainingLoop(const Config& config, const data::Dataset& dataset, Learner& learner, std::int64_t first_step,
+               double peak_flops)
+      : config_(config),
+        dataset_(dataset),
+        learner_(learner),
+        sampler_(dataset.train,
+                 {.order = config.data.order == DataOrder::random ? data::Order::kRandom : data::Order::kSequential,
+                  .seed = static_cast<std::uint64_t>(config.run.seed),
+                  .batch_size = config.train.batch_size,
+                  .seq_len = config.model.seq_len}),
+        metrics_(config.run.out_dir, first_step),
+        progress_(first_step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
+        first_step_(first_step),
+        peak_flops_(peak_flops) {}
+
+  void restore(const data::SamplerState& state) { sampler_.restore(state); }
+
+  // The signal that ended it, if one did.
+  std::optional<int> run(StopSignals& signals) {
+    for (std::int64_t step = first_step_; step < config_.train.steps; ++step) {
+      train_step(step);
+      const std::int64_t done = step + 1;
+      const bool last = done == config_.train.steps;
+      if (config_.train.eval_every > 0 && !dataset_.val.empty() && (last || done % config_.train.eval_every == 0)) {
+        evaluate(done);
+      }
+      const std::optional<int> signal = signals.take();
+      if (last || signal || (config_.train.save_every > 0 && done % config_.train.save_every == 0)) {
+        save(done);
+      }
+      if (signal) {
+        progress_.say(fmt::format("{}: saved after step {} of {}; the same command goes on from there",
+                                  strsignal(*signal), done, config_.train.steps));
+        return signal;
+      }
+    }
+    progress_.finish();
+    return std::nullopt;
+  }
+
+ private:
+  void train_step(std::int64_t step) {
+    const auto start = std::chrono::steady_clock::now();
+    StepRow row{.step = step};
+    row.result = learner_.step(step, [this](data::Batch& batch) { sampler_.next(batch); });
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+    const std::int64_t rows = config_.train.batch_size * config_.train.grad_accum;
+    const auto tokens = rows * config_.model.seq_len;
+    const nn::MemoryStats memory = learner_.memory();
+    row.tokens = (step + 1) * tokens;
+    row.step_ms = 1e3 * time.count();
+    row.tokens_per_s = static_cast<double>(tokens) / time.count();
+    row.mfu =
+        static_cast<double>(learner_.model().step_flops(rows, config_.model.seq_len)) / time.count() / peak_flops_;
+    row.peak_bytes = memory.peak;
+    row.activation_peak_bytes = memory.activation_peak;
+    metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr);
+    progress_.step(row);
+  }
+
+  void evaluate(std::int64_t done) {
+    const double loss = validation_loss(config_, dataset_.val, learner_);
+    metrics_.write_evaluation(done, loss);
+    progress_.say(fmt::format("step {}/{}  validation loss {:.4f}", done, config_.train.steps, loss));
+  }
+
+  void save(std::int64_t done) {
+    save_run(checkpoint_directory(config_), done, config_, learner_, sampler_, dataset_.tokenizer.get());
+  }
+
+  const Config& config_;
+  const data::Dataset& dataset_;
+  Learner& learner_;
+  data::Sampler sampler_;
+  Metrics metrics_;
+  Progress progress_;
+  std::int64_t first_step_;
+  double peak_flops_;
+};
+
+void print_sample(const Config& config, const data::Dataset& dataset, Learner& learner) {
+  if (config.run.sample_tokens == 0 || dataset.tokenizer == nullptr) {
+    return;
+  }
+  const std::vector<data::Token> encoded = dataset.tokenizer->encode(config.run.sample_prompt);
+  const std::vector<std::int32_t> text =
+      sample(learner.context(), learner.model(), {encoded.begin(), encoded.end()},
+             {.tokens = config.run.sample_tokens, .seed = static_cast<std::uint64_t>(config.run.seed)});
+  fmt::print("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text));
+}
+
+}  // namespace
+
+int train(const Config& config) {
+  StopSignals signals;
+  const std::optional<Checkpoint> checkpoint = find_checkpoint(config);
+  const data::Dataset dataset = open_data(config, checkpoint);
+  const MemoryPlan plan = plan_memory(config, dataset.vocab);
+  require_fit(config, dataset.vocab, plan);
+  const std::unique_ptr<nn::Device> device = open_device(config);
+  Learner learner(*device, config, dataset.vocab);
+  load_weights(config, checkpoint, learner);
+  make_out_dir(config);
+  print_start(config, learner.model(), dataset, plan);
+
+  const std::int64_t first_step = checkpoint ? checkpoint->step() : 0;
+  const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
+  TrainingLoop loop(config, dataset, learner, first_step, peak_flops);
+  if (checkpoint) {
+    loop.restore(sampler_state(*checkpoint));
+    fmt::print("goes on after step {} of {} ({})\n", first_step, config.train.steps, checkpoint->path().string());
+  }
+  if (const std::optional<int> signal = loop.run(signals)) {
+    constexpr int kSignalStatus = 128;  // the shell's convention
+    return kSignalStatus + *signal;
+  }
+  print_sample(config, dataset, learner);
+  return 0;
+}
+
+}  // namespace retape::trainer

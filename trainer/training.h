@@ -1,0 +1,15 @@
+// A training run: opens what the configuration names, trains, evaluates, saves, and can be stopped and taken up again.
+#pragma once
+
+#include <filesystem>
+
+#include "trainer/config.h"
+
+namespace retape::trainer {
+
+// Trains to the last step, or until SIGINT or SIGTERM, which save and leave. Returns the exit status of the program: 0,
+// or 128 + the signal's number. The settings in force are kept beside the run as config.toml.
+//
+int train(const Config& config);
+
+}  // namespace retape::trainer
