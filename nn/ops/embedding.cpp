@@ -5,6 +5,21 @@
 #include "nn/ops/check.h"
 
 namespace retape::nn {
+namespace {
+
+// The sums that a table's gradient is added to; null where it is not wanted.
+float* table_sums(Gradients& gradients, int input) {
+  if (!gradients.wants(input)) {
+    return nullptr;
+  }
+  GradSink sink = gradients.sink(input);
+  if (!sink.accumulate) {
+    sink.tensor.fill_zero();
+  }
+  return sink.tensor.data_as<float>();
+}
+
+}  // namespace
 
 Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
   const Tensor& tokens = inputs[0];
@@ -36,17 +51,10 @@ Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs&
 
 void Embedding::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
   const Tensor& dout = gradients.dout(0);
-  const GradSink dtoken_table = gradients.sink(1);
-  const GradSink dposition_table = gradients.sink(2);
-  for (GradSink sink : {dtoken_table, dposition_table}) {
-    if (!sink.accumulate) {
-      sink.tensor.fill_zero();
-    }
-  }
   launch(context, EmbeddingBackward{.tokens = saved.inputs[0].data_as<std::int32_t>(),
                                     .dout = dout.data(),
-                                    .dtoken_table = dtoken_table.tensor.data_as<float>(),
-                                    .dposition_table = dposition_table.tensor.data_as<float>(),
+                                    .dtoken_table = table_sums(gradients, 1),
+                                    .dposition_table = table_sums(gradients, 2),
                                     .batch = dout.shape()[0],
                                     .seq_len = dout.shape()[1],
                                     .channels = dout.shape()[2],

@@ -3,6 +3,7 @@
 #include "nn/kernels/launch.h"
 #include "nn/kernels/layer_norm.h"
 #include "nn/ops/check.h"
+#include "nn/ops/parameter_gradient.h"
 
 namespace retape::nn {
 namespace {
@@ -51,8 +52,13 @@ Tensor LayerNorm::rebuild(Context& context, const Args& args, int /*output*/, co
 
 void LayerNorm::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
   const Tensor& x = saved.inputs[0];
-  const GradSink dgamma = gradients.sink(1);
-  const GradSink dbeta = gradients.sink(2);
+  ParameterGradient dgamma = parameter_gradient(gradients, 1);
+  ParameterGradient dbeta = parameter_gradient(gradients, 2);
+  Tensor unwanted;  // the kernel makes the gradients of both parameters or of neither
+  if (gradients.wants(1) != gradients.wants(2)) {
+    unwanted = Tensor(context.device(), Shape{x.shape().back()}, DType::f32, Tag::workspace);
+    (gradients.wants(1) ? dbeta : dgamma).data = unwanted.data_as<float>();
+  }
   const GradSink dx = gradients.sink(0);
   launch_with_workspace(context, LayerNormBackward{.x = x.data(),
                                                    .gamma = saved.inputs[1].data(),
@@ -60,8 +66,8 @@ void LayerNorm::backward(Context& context, const Args& /*args*/, const Saved& sa
                                                    .rstd = saved.outputs[2].data_as<float>(),
                                                    .dy = gradients.dout(0).data(),
                                                    .dx = dx.tensor.data(),
-                                                   .dgamma = dgamma.tensor.data_as<float>(),
-                                                   .dbeta = dbeta.tensor.data_as<float>(),
+                                                   .dgamma = dgamma.data,
+                                                   .dbeta = dbeta.data,
                                                    .rows = x.shape().rows(),
                                                    .channels = x.shape().back(),
                                                    .accumulate_dx = dx.accumulate,

@@ -5,6 +5,7 @@
 #include "nn/kernels/launch.h"
 #include "nn/kernels/matmul.h"
 #include "nn/ops/check.h"
+#include "nn/ops/parameter_gradient.h"
 
 namespace retape::nn {
 namespace {
@@ -89,9 +90,9 @@ void Linear::backward(Context& context, const Args& /*args*/, const Saved& saved
   const Tensor& dy = gradients.dout(0);
   backward_of_product(context, saved.inputs[0], saved.inputs[1], dy, gradients);
   if (gradients.wants(2)) {
-    const GradSink dbias = gradients.sink(2);
+    const ParameterGradient dbias = parameter_gradient(gradients, 2);
     launch_with_workspace(context, ColumnSum{.x = dy.data(),
-                                             .sums = dbias.tensor.data_as<float>(),
+                                             .sums = dbias.data,
                                              .rows = dy.shape().rows(),
                                              .columns = dy.shape().back(),
                                              .accumulate = dbias.accumulate,
@@ -126,11 +127,11 @@ void LinearGelu::backward(Context& context, const Args& /*args*/, const Saved& s
   const Tensor& pre = saved.outputs[1];
   const Tensor dy = gradients.take_dout(0);
   const Tensor dpre = dy.unique() ? dy : Tensor(context.device(), dy.shape(), dy.dtype(), Tag::gradients);
-  const GradSink dbias = gradients.sink(2);
+  const ParameterGradient dbias = parameter_gradient(gradients, 2);
   launch_with_workspace(context, GeluBackward{.x = pre.data(),
                                               .dy = dy.data(),
                                               .dx = dpre.data(),
-                                              .dbias = dbias.tensor.data_as<float>(),
+                                              .dbias = dbias.data,
                                               .rows = pre.shape().rows(),
                                               .columns = pre.shape().back(),
                                               .accumulate_dbias = dbias.accumulate,
