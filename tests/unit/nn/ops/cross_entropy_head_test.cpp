@@ -1,0 +1,153 @@
+#include "nn/ops/cross_entropy_head.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "nn/ops/embedding.h"
+#include "tests/support/op_case.h"
+
+namespace retape::nn {
+namespace {
+
+// x [rows, C], table [V, C]
+Array64 reference(const Array64& x, const Array64& table, const Array64& targets, float scale) {
+  Array64 loss(Shape{});
+  const std::int64_t rows = x.shape.rows();
+  for (std::int64_t r = 0; r < rows; ++r) {
+    double sum = 0;
+    double of_target = 0;
+    for (std::int64_t v = 0; v < table.shape[0]; ++v) {
+      double logit = 0;
+      for (std::int64_t c = 0; c < table.shape[1]; ++c) {
+        logit += x(r, c) * table(v, c);
+      }
+      sum += std::exp(logit);
+      of_target = v == static_cast<std::int64_t>(targets[r]) ? logit : of_target;
+    }
+    loss[0] += scale * (std::log(sum) - of_target) / static_cast<double>(rows);
+  }
+  return loss;
+}
+
+OpCase head_of(std::string name, const Shape& x, std::int64_t vocab, float scale) {
+  const std::int64_t channels = x.back();
+  return {
+      .name = std::move(name),
+      .inputs = {activation("x", x),
+                 parameter("table", {vocab, channels}, 1 / std::sqrt(static_cast<double>(channels))),
+                 indices("targets", {x[0], x[1]}, vocab)},
+      .apply = [scale](Tape& tape, const Vars& in) { return cross_entropy_head(tape, in[0], in[1], in[2], scale); },
+      .reference = [scale](const ReferenceInputs& in) { return reference(in[0], in[1], in[2], scale); },
+      .op = declared<CrossEntropyHead>({scale}),
+  };
+}
+
+// The table is that of the embedding too; its gradient is the sum of both uses.
+OpCase tied_of(std::string name, const Shape& tokens, std::int64_t vocab, std::int64_t channels) {
+  return {
+      .name = std::move(name),
+      .inputs = {indices("tokens", tokens, vocab), parameter("table", {vocab, channels}, 0.5),
+                 parameter("position_table", {tokens[1], channels}, 0.5), indices("targets", tokens, vocab)},
+      .apply =
+          [](Tape& tape, const Vars& in) {
+            return cross_entropy_head(tape, embedding(tape, in[0], in[1], in[2]), in[1], in[3]);
+          },
+      .reference =
+          [](const ReferenceInputs& in) {
+            const Shape& tokens = in[0].shape;
+            Array64 x({tokens[0], tokens[1], in[1].shape[1]});
+            for (std::int64_t row = 0; row < tokens.elems(); ++row) {
+              for (std::int64_t c = 0; c < x.shape.back(); ++c) {
+                x(row, c) = in[1](static_cast<std::int64_t>(in[0][row]), c) + in[2](row % tokens[1], c);
+              }
+            }
+            return reference(x, in[1], in[3], 1);
+          },
+      .op = std::nullopt,
+  };
+}
+
+INSTANTIATE_TEST_SUITE_P(CrossEntropyHead, OpCaseTest,
+                         testing::ValuesIn(in_both_dtypes({
+                             head_of("one_row", {1, 1, 5}, 97, 1),
+                             head_of("one_channel", {1, 7, 1}, 5, 1),
+                             head_of("one_word", {1, 7, 5}, 1, 1),
+                             head_of("uneven_chunks", {1, 7, 33}, 97, 1),
+                             head_of("scaled", {2, 33, 5}, 97, 0.25F),
+                             tied_of("tied", {2, 33}, 97, 5),
+                         })),
+                         op_case_name);
+
+TEST(CrossEntropyHead, CutsRowsIntoChunks) {
+  EXPECT_EQ(head_chunk_rows(1, 97), 1);
+  EXPECT_EQ(head_chunk_rows(7, 97), 2);
+  EXPECT_EQ(head_chunk_rows(4096, 50257), 64_MiB / (50257 * 4));
+  EXPECT_EQ(head_chunk_rows(4, 1 << 30), 1);
+}
+
+TEST(CrossEntropyHead, GivesLogitsForSampling) {
+  Device device({.kind = DeviceKind::cpu, .threads = 1});
+  Context context(device);
+  Tensor x(device, Shape{2, 2}, DType::f32, Tag::activations);
+  Tensor table(device, Shape{3, 2}, DType::f32, Tag::parameters);
+  x.from_host<float>(std::array{1.0F, 2.0F, -1.0F, 0.5F});
+  table.from_host<float>(std::array{1.0F, 0.0F, 0.0F, 1.0F, 2.0F, -2.0F});
+  const Tensor logits = head_logits(context, x, table);
+  EXPECT_EQ(logits.shape(), (Shape{2, 3}));
+  EXPECT_THAT(logits.to_host<float>(), testing::ElementsAre(1, 2, -2, -1, 0.5, -3));
+}
+
+Var apply(Tape& tape, const Vars& in) {
+  return cross_entropy_head(tape, in[0], in[1], in[2]);
+}
+Var apply_logits(Tape& tape, const Vars& in) {
+  return tape.leaf(head_logits(tape.context(), in[0].data(), in[1].data()));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    CrossEntropyHead, OpErrorTest,
+    testing::Values(OpErrorCase{"rank",
+                                {{{7, 5}}, {{97, 5}}, {{7}, DType::i32}},
+                                apply,
+                                "[cross_entropy_head] x: expected 3 dimensions, got [7, 5]"},
+                    OpErrorCase{"table",
+                                {{{2, 7, 5}}, {{97, 4}}, {{2, 7}, DType::i32}},
+                                apply,
+                                "[cross_entropy_head] table: expected [97, 5], got [97, 4]"},
+                    OpErrorCase{"table_dtype",
+                                {{{2, 7, 5}}, {{97, 5}, DType::bf16}, {{2, 7}, DType::i32}},
+                                apply,
+                                "[cross_entropy_head] table: expected f32, got bf16"},
+                    OpErrorCase{"empty_table",
+                                {{{2, 7, 5}}, {{0, 5}}, {{2, 7}, DType::i32}},
+                                apply,
+                                "[cross_entropy_head] table: expected at least one row, got [0, 5]"},
+                    OpErrorCase{"targets",
+                                {{{2, 7, 5}}, {{97, 5}}, {{14}, DType::i32}},
+                                apply,
+                                "[cross_entropy_head] targets: expected [2, 7], got [14]"},
+                    OpErrorCase{"targets_dtype",
+                                {{{2, 7, 5}}, {{97, 5}}, {{2, 7}}},
+                                apply,
+                                "[cross_entropy_head] targets: expected i32, got f32"},
+                    OpErrorCase{"no_rows",
+                                {{{2, 0, 5}}, {{97, 5}}, {{2, 0}, DType::i32}},
+                                apply,
+                                "[cross_entropy_head] x: expected at least one row, got [2, 0, 5]"},
+                    OpErrorCase{"logits_table",
+                                {{{7, 5}}, {{97, 4}}},
+                                apply_logits,
+                                "[head_logits] table: expected [97, 5], got [97, 4]"},
+                    OpErrorCase{"logits_dtype",
+                                {{{7, 5}, DType::bf16}, {{97, 5}}},
+                                apply_logits,
+                                "[head_logits] table: expected bf16, got f32"},
+                    OpErrorCase{"logits_indices",
+                                {{{7, 5}, DType::i32}, {{97, 5}, DType::i32}},
+                                apply_logits,
+                                "[head_logits] x: expected f32 or bf16, got i32"}),
+    op_error_name);
+
+}  // namespace
+}  // namespace retape::nn
