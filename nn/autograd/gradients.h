@@ -37,8 +37,8 @@ class Gradients {
   bool wants(int i) const;
   const Shape& input_shape(int i) const;
 
-  // Memory for the gradient of input i, to be written before backward returns. Of an input whose gradient is not needed it is
-  // scratch: ops skip what is costly to compute where wants() is false, and need not care about the rest.
+  // Memory for the gradient of input i, to be written before backward returns. Of an input whose gradient is not needed
+  // it is scratch: ops skip what is costly to compute where wants() is false, and need not care about the rest.
   GradSink sink(int i);
   // Hands over a finished gradient of input i, which may share memory with dout.
   void give(int i, Tensor gradient);

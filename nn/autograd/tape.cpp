@@ -23,6 +23,9 @@ Tape::Tape(Context& context, TapeOptions options)
 Tape::~Tape() = default;
 
 void Tape::require_alive(std::string_view what) const {
+  if (failure_ != nullptr) {
+    std::rethrow_exception(failure_);
+  }
   require(state_ == State::recording, "[tape] {}: expected a tape that records, got one that has ended", what);
 }
 
@@ -297,12 +300,18 @@ bool Tape::region_closed(RegionId id) const {
   return graph_->region(id).last != kNone;
 }
 
-// A scope that goes closes what is open inside it too: an exception may be on its way out.
+// A scope that goes closes what is open inside it too: an exception may be on its way out. What fails here (a store
+// that is full) cannot be thrown from a destructor: it ends the tape, and the next use of the tape throws it.
 void Tape::abandon_regions_down_to(RegionId id) noexcept {
-  while (open_region_ != id) {
-    close_region(open_region_);
+  try {
+    while (open_region_ != id) {
+      close_region(open_region_);
+    }
+    close_region(id);
+  } catch (...) {
+    failure_ = std::current_exception();
+    end();
   }
-  close_region(id);
 }
 
 int Tape::runs_of(const Var& value) const {

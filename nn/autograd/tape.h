@@ -12,6 +12,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -62,7 +63,8 @@ class RegionScope {
   RegionScope& operator=(const RegionScope&) = delete;
   RegionScope& operator=(RegionScope&&) = delete;
   ~RegionScope();
-  // Closes it now. Throws Error where it is closed already, or a region inside it is open.
+  // Closes it now, so that what fails is thrown here and not at the tape's next use. Throws Error where it is closed
+  // already, or a region inside it is open.
   void close();
 
  private:
@@ -149,6 +151,7 @@ class Tape {
   Context& context_;
   TapeOptions options_;
   State state_ = State::recording;
+  std::exception_ptr failure_;  // what ended the tape where nothing could be thrown
   std::shared_ptr<const detail::TapeToken> token_;
   std::unique_ptr<detail::Graph> graph_;
   RegionId open_region_ = kRootRegion;

@@ -320,6 +320,32 @@ TEST_F(TapeTest, AnExceptionInBackwardOrRebuildEndsTheTapeAndHoldsNothing) {
   }
 }
 
+// The input of the block is no backward's, so it goes to the store when the region closes.
+TEST_F(TapeTest, AStoreThatFailsAtTheEndOfARegionEndsTheTape) {
+  class Full final : public SavedStore, public RetentionPolicy {
+   public:
+    std::unique_ptr<SavedValue> save(Tensor /*value*/, const ValueInfo& /*info*/) override {
+      throw OutOfMemory("the store is full");
+    }
+    Decision decide(const ValueInfo& value) const override {
+      return value.home->depth > 0 ? Decision{.what = Retain::recompute}
+                                   : Decision{.what = Retain::store, .store = const_cast<Full*>(this)};
+    }
+  };
+  Full full;
+  BlockMeter meter(device_);
+  Tape tape(context_, {.record = true, .policy = &full});
+  Var x = apply<DoubleReadingNothing>(tape, tape.leaf(scalar(1), &slot_), 0);
+  {
+    const RegionScope block = tape.region("block");
+    x = apply<DoubleReadingNothing>(tape, std::move(x), 1);
+    x = apply<DoubleReadingInput>(tape, std::move(x), 2);
+  }
+  EXPECT_THROW(tape.leaf(scalar(1)), OutOfMemory);
+  EXPECT_THROW(tape.backward(std::move(x)), OutOfMemory);
+  EXPECT_EQ(meter.live(), 0);
+}
+
 TEST_F(TapeTest, RefusesAValueOfAnotherTape) {
   Var stale;
   {
