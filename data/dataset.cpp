@@ -54,7 +54,8 @@ std::shared_ptr<const Tokenizer> choose_tokenizer(const DatasetConfig& config, c
 
 std::int64_t choose_vocab(const DatasetConfig& config, const Tokenizer* tokenizer) {
   require<ConfigError>(config.vocab > 0 || tokenizer != nullptr,
-                       "[data] {}: token files without a tokenizer need the model's vocabulary size", listed(config.train));
+                       "[data] {}: token files without a tokenizer need the model's vocabulary size",
+                       listed(config.train));
   if (config.vocab == 0) {
     return tokenizer->vocab_size();
   }

@@ -81,6 +81,8 @@ TEST_F(DatasetTest, ConcatenatesTheSortedMatches) {
   setting.val_fraction = 0;
   setting.vocab = 5;
   EXPECT_THAT(all(open_dataset(setting).train), ElementsAre(1, 2, 3, 4));
+  setting.train = {(dir_ / "part_2.bin").string(), (dir_ / "part_?.bin").string()};
+  EXPECT_THAT(all(open_dataset(setting).train), ElementsAre(3, 4, 1, 2, 3, 4));
 }
 
 TEST_F(DatasetTest, EncodesTextByByteAndByCharacter) {
@@ -217,7 +219,7 @@ TEST_F(DatasetTest, RefusesSettingsOutOfRange) {
   expect_error([](DatasetConfig& c) { c.seq_len = 0; });
   expect_error([](DatasetConfig& c) { c.vocab = 255; });
   expect_error([](DatasetConfig& c) { c.vocab = -1; });
-  expect_error([](DatasetConfig& c) { c.train = ""; });
+  expect_error([](DatasetConfig& c) { c.train.clear(); });
   expect_error([](DatasetConfig& c) { c.tokenizer = "bpe"; });
 }
 

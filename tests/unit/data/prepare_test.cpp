@@ -35,11 +35,11 @@ TEST_F(PrepareTest, WritesATokenFileThatTrainsLikeTheText) {
     EXPECT_EQ(result.tokenizer_output, dir_ / "corpus.tokenizer.json");
 
     DatasetConfig from_tokens;
-    from_tokens.train = config_.output.string();
+    from_tokens.train = {config_.output.string()};
     from_tokens.val_fraction = 0;
     from_tokens.seq_len = 4;
     DatasetConfig from_text = from_tokens;
-    from_text.train = config_.inputs.front();
+    from_text.train = config_.inputs;
     from_text.tokenizer = "char";
     const Dataset tokens = open_dataset(from_tokens);
     const Dataset text = open_dataset(from_text);
