@@ -28,9 +28,9 @@ HWY_INLINE void philox_vector(D d, hn::Vec<D> counters, PhiloxKey key, std::uint
   for (int round = 0; round < kPhiloxRounds; ++round) {
     const auto product0 = hn::MulEven(hn::BitCast(halves, c0), multiplier0);
     const auto product1 = hn::MulEven(hn::BitCast(halves, c2), multiplier1);
-    c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), c1), hn::Set(d, std::uint64_t{key[0]}));
+    c0 = hn::Xor3(hn::ShiftRight<32>(product1), c1, hn::Set(d, std::uint64_t{key[0]}));
     c1 = product1;
-    c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), c3), hn::Set(d, std::uint64_t{key[1]}));
+    c2 = hn::Xor3(hn::ShiftRight<32>(product0), c3, hn::Set(d, std::uint64_t{key[1]}));
     c3 = product0;
     key[0] += kPhiloxWeyl0;
     key[1] += kPhiloxWeyl1;

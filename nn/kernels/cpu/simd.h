@@ -116,7 +116,8 @@ HWY_INLINE float max_of_lanes(FloatVector value) {
 // e^x within 2 units in the last place: 0 below -87, that of 88 above 88, NaN for NaN.
 HWY_INLINE FloatVector exp(FloatVector x) {
   const FloatBits bits;
-  x = hn::Min(splat(88.0F), x);
+  // Not a minimum, which may lose a NaN.
+  x = hn::IfThenElse(hn::Gt(x, splat(88.0F)), splat(88.0F), x);
   // Adding 1.5 2^23 leaves n = round(x / ln 2) in the low bits of the fraction.
   const FloatVector shift = splat(12582912.0F);
   const FloatVector shifted = hn::MulAdd(x, splat(1.44269504F), shift);

@@ -98,7 +98,7 @@ TYPED_TEST(ScaleKernel, IsTheReferenceForEveryPairOfTypes) {
                        .accumulate = accumulate,
                        .in = kDTypeOf<In>,
                        .out_dtype = kDTypeOf<Out>});
-      EXPECT_TRUE(is_close(out, expected, tolerance<Out>({1e-7, 1e-8})));
+      EXPECT_TRUE(is_close(out, expected, tolerance<Out>({2e-7, 5e-8})));
     }
   }
 }
