@@ -1,7 +1,8 @@
-"""GPT-2 in float64: the mean cross-entropy, its gradients written by hand, and AdamW. The trainer is measured against it.
+"""GPT-2 in float64: the mean cross-entropy, its gradients written by hand, and AdamW.
 
-Weights are a dict by Hugging Face name; matrices are [in, out]. Letters: B batch, T sequence, C channels, H heads,
-D = C / H, V vocabulary, L layers.  Source: Radford et al. 2019; Loshchilov and Hutter 2019, arXiv:1711.05101.
+The trainer is measured against it. Weights are a dict by Hugging Face name; matrices are [in, out].
+Letters: B batch, T sequence, C channels, H heads, D = C / H, V vocabulary.
+Source: Radford et al. 2019; Loshchilov and Hutter 2019, arXiv:1711.05101.
 """
 
 import math
