@@ -63,6 +63,7 @@ struct OpCase {
   std::function<Var(Tape&, const Vars&)> apply;
   std::function<Array64(const ReferenceInputs&)> reference;
   std::optional<DeclaredOp> op;  // where the case runs a single op: what it declares is checked too
+  Elems random_elems = 0;        // drawn from the generator
   // Rounding is relative to values and their root mean square, and to this: the size of terms that cancel.
   double cancelling = 1e-3;
 };

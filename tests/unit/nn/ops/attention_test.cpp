@@ -82,6 +82,7 @@ OpCase attention_of(std::string name, const Extents& e, float dropout) {
       .apply = [=](Tape& tape, const Vars& in) { return attention(tape, in[0], heads, dropout); },
       .reference = [=](const ReferenceInputs& in) { return reference(in, heads, dropout); },
       .op = declared<Attention>({heads, dropout}),
+      .random_elems = dropout > 0 ? e.batch * e.heads * e.seq_len * e.seq_len : 0,
   };
 }
 

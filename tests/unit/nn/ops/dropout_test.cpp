@@ -24,6 +24,7 @@ OpCase dropout_of(std::string name, const Shape& x, float p) {
       .apply = [p](Tape& tape, const Vars& in) { return dropout(tape, in[0], p); },
       .reference = [p](const ReferenceInputs& in) { return reference(in, p); },
       .op = declared<Dropout>({p}),
+      .random_elems = p > 0 ? x.elems() : 0,
   };
 }
 
@@ -46,6 +47,7 @@ OpCase dropout_onto_itself(std::string name, const Shape& x, float p) {
             return reference({.arrays = twice, .rng = in.rng}, p);
           },
       .op = std::nullopt,
+      .random_elems = p > 0 ? x.elems() : 0,
   };
 }
 
