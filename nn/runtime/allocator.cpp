@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <tuple>
+#include <utility>
 
 #include "nn/base/error.h"
 
@@ -42,6 +43,9 @@ std::string_view name(Tag tag) {
 
 bool Allocator::BySize::operator()(const Block* a, const Block* b) const noexcept {
   return std::tuple(a->size, a->segment->id, a->offset) < std::tuple(b->size, b->segment->id, b->offset);
+}
+bool Allocator::BySize::operator()(const Block* block, Bytes bytes) const noexcept {
+  return block->size < bytes;
 }
 
 Allocator::Allocator(std::string name, std::unique_ptr<MemorySource> source, std::optional<Bytes> limit)
@@ -121,13 +125,14 @@ void Allocator::retag(Block* block, Tag tag) noexcept {
   }
   account(block->tag, -block->size);
   account(tag, block->size);
-  block->tag = tag;
+  const Tag before = std::exchange(block->tag, tag);
+  if (observer_ != nullptr) {
+    observer_->on_retag(before, tag, block->size);
+  }
 }
 
 Allocator::Block* Allocator::find_free(Bytes bytes) {
-  // The set is ordered by size first, so the first block that is large enough is the best fit.
-  const auto fit =
-      std::find_if(free_.begin(), free_.end(), [bytes](const Block* block) { return block->size >= bytes; });
+  const auto fit = free_.lower_bound(bytes);
   return fit == free_.end() ? nullptr : *fit;
 }
 
@@ -146,7 +151,7 @@ Allocator::Block* Allocator::reserve_segment(Bytes bytes) {
 }
 
 Allocator::Block* Allocator::reserve_exactly(Bytes bytes) {
-  if (limit_ && stats_.reserved + bytes > *limit_) {
+  if (limit_ && bytes > *limit_ - stats_.reserved) {
     return nullptr;
   }
   auto block = std::make_unique<Block>();

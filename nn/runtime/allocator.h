@@ -50,12 +50,13 @@ class MemorySource {
   virtual void release(void* memory, Bytes bytes) noexcept = 0;
 };
 
-// Sees every allocation and release, after the counters have been brought up to date.
+// Sees what changes the counters, after they have been brought up to date. It must not throw.
 class AllocatorObserver {
  public:
   virtual ~AllocatorObserver() = default;
   virtual void on_allocate(Tag tag, Bytes bytes) = 0;
   virtual void on_free(Tag tag, Bytes bytes) = 0;
+  virtual void on_retag(Tag /*from*/, Tag /*to*/, Bytes /*bytes*/) {}
 };
 
 struct MemoryStats {
@@ -68,6 +69,8 @@ struct MemoryStats {
   PerTag<Bytes> peak_by_tag{};     // each tag's own high-water mark
   PerTag<Bytes> at_peak_by_tag{};  // what each tag held when `peak` was reached
   std::int64_t allocations = 0;
+
+  friend bool operator==(const MemoryStats&, const MemoryStats&) = default;
 };
 
 class Allocator {
@@ -106,8 +109,11 @@ class Allocator {
 
  private:
   struct Segment;
+  // Transparent, so that a size alone finds the first block that is large enough.
   struct BySize {
+    using is_transparent = void;
     bool operator()(const Block* a, const Block* b) const noexcept;
+    bool operator()(const Block* block, Bytes bytes) const noexcept;
   };
 
   Block* find_free(Bytes bytes);

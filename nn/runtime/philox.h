@@ -73,7 +73,7 @@ class Generator {
   RngState state_;
 };
 
-// An element is dropped with probability p when its bits are below this.
+// An element is dropped with probability p, in [0, 1), when its bits are below this.
 constexpr std::uint32_t drop_threshold(float p) {
   return static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
 }
