@@ -8,14 +8,29 @@
 #include "nn/base/error.h"
 
 namespace retape::nn {
+namespace {
+
+// More than any machine holds, and few enough that their bytes can be added up.
+constexpr Elems kMaxElems = Elems{1} << 56;
+
+}  // namespace
 
 Shape::Shape(std::initializer_list<std::int64_t> extents) : rank_(static_cast<int>(extents.size())) {
   require<ShapeError>(extents.size() <= kMaxRank, "[shape] expected at most {} dimensions, got {}", int{kMaxRank},
                       extents.size());
-  for (const std::int64_t extent : extents) {
-    require<ShapeError>(extent >= 0, "[shape] expected extents of at least 0, got {}", extent);
-  }
   std::copy(extents.begin(), extents.end(), extents_.begin());
+  check_extents();
+}
+
+void Shape::check_extents() const {
+  Elems product = 1;
+  for (int i = 0; i < rank_; ++i) {
+    const std::int64_t extent = (*this)[i];
+    require<ShapeError>(extent >= 0, "[shape] expected extents of at least 0, got {}", str());
+    require<ShapeError>(extent <= kMaxElems / std::max<Elems>(product, 1),
+                        "[shape] expected at most 2^56 elements, got {}", str());
+    product *= extent;
+  }
 }
 
 Elems Shape::elems() const {
@@ -35,8 +50,10 @@ Elems Shape::rows() const {
 }
 
 Shape Shape::with_back(std::int64_t extent) const {
+  require<ShapeError>(rank_ > 0, "[shape] expected a dimension to replace by {}, got a scalar", extent);
   Shape result = *this;
   result.extents_[static_cast<std::size_t>(rank_ - 1)] = extent;
+  result.check_extents();
   return result;
 }
 

@@ -15,6 +15,7 @@ class Shape {
   static constexpr int kMaxRank = 4;
 
   Shape() = default;  // a scalar: rank 0, one element
+  // Throws ShapeError for more than four extents, a negative one, or more elements than any machine holds.
   Shape(std::initializer_list<std::int64_t> extents);
 
   int rank() const { return rank_; }
@@ -31,6 +32,8 @@ class Shape {
   friend bool operator==(const Shape&, const Shape&) = default;
 
  private:
+  void check_extents() const;
+
   std::array<std::int64_t, kMaxRank> extents_{};
   int rank_ = 0;
 };
