@@ -15,8 +15,16 @@ struct Unit {
 };
 
 constexpr std::array kUnits{
-    Unit{"", 1},     Unit{"B", 1},    Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0},
-    Unit{"KB", 1e3}, Unit{"MB", 1e6}, Unit{"GB", 1e9},
+    Unit{"", 1},
+    Unit{"B", 1},
+    Unit{"KiB", 1024.0},
+    Unit{"MiB", 1048576.0},
+    Unit{"GiB", 1073741824.0},
+    Unit{"TiB", 1099511627776.0},
+    Unit{"KB", 1e3},
+    Unit{"MB", 1e6},
+    Unit{"GB", 1e9},
+    Unit{"TB", 1e12},
 };
 
 }  // namespace

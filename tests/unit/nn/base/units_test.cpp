@@ -19,6 +19,7 @@ TEST(Units, ParsesSizes) {
   EXPECT_EQ(parse_bytes("6GiB"), 6_GiB);
   EXPECT_EQ(parse_bytes("1.5 MiB"), 1_MiB + 512_KiB);
   EXPECT_EQ(parse_bytes("2GB"), 2'000'000'000);
+  EXPECT_EQ(parse_bytes(format_bytes(1024_GiB)), 1024_GiB);
 }
 
 TEST(Units, RefusesWhatIsNoSize) {
