@@ -5,6 +5,7 @@
 
 #include "nn/runtime/cuda/open.h"
 #include "nn/runtime/device.h"
+#include "parallel/comm/communicator.h"
 #include "trainer/commands.h"
 #include "trainer/machine_peak.h"
 
@@ -21,6 +22,10 @@ std::string processor_name() {
   return "unknown processor";
 }
 
+void print_backend(std::string_view name, const std::string& reason) {
+  fmt::print("{:<9}  {}\n", name, reason.empty() ? "ready" : "not available: " + reason);
+}
+
 }  // namespace
 
 int doctor() {
@@ -30,9 +35,11 @@ int doctor() {
   for (const nn::DType dtype : {nn::DType::f32, nn::DType::bf16}) {
     fmt::print("{:<9}  {:.0f} GFLOP/s in matrix products\n", name(dtype), measure_peak_flops(0, dtype) * 1e-9);
   }
-  fmt::print("cpu        ready\nmeta       ready\n");
-  const std::string reason = nn::cuda::why_unavailable();
-  fmt::print("cuda       {}\n", reason.empty() ? "ready" : "not available: " + reason);
+  print_backend("cpu", {});
+  print_backend("meta", {});
+  print_backend("cuda", nn::cuda::why_unavailable());
+  print_backend("mpi", parallel::mpi::why_unavailable());
+  print_backend("nccl", parallel::nccl::why_unavailable());
   return 0;
 }
 

@@ -22,6 +22,9 @@ AdamW::AdamW(Context& context, Parameters parameters, const AdamWOptions& option
 void AdamW::step(Context& context, double lr, double gradient_scale) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
+  // The kernel averages with the betas in f32, so their corrections are those of the rounded numbers.
+  const auto beta1 = static_cast<float>(options_.beta1);
+  const auto beta2 = static_cast<float>(options_.beta2);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& parameter = *parameters_[i];
     const Tensor& gradient = parameter.gradient().gradient;
@@ -38,12 +41,12 @@ void AdamW::step(Context& context, double lr, double gradient_scale) {
                        .elems = parameter.elems(),
                        .gradient_scale = static_cast<float>(gradient_scale),
                        .lr = static_cast<float>(lr),
-                       .beta1 = static_cast<float>(options_.beta1),
-                       .beta2 = static_cast<float>(options_.beta2),
+                       .beta1 = beta1,
+                       .beta2 = beta2,
                        .eps = static_cast<float>(options_.eps),
                        .weight_decay = parameter.shape().rank() >= 2 ? static_cast<float>(options_.weight_decay) : 0.0F,
-                       .bias_correction1 = static_cast<float>(1 - std::pow(options_.beta1, t)),
-                       .bias_correction2 = static_cast<float>(1 - std::pow(options_.beta2, t))});
+                       .bias_correction1 = static_cast<float>(1 - std::pow(double{beta1}, t)),
+                       .bias_correction2 = static_cast<float>(1 - std::pow(double{beta2}, t))});
   }
 }
 
