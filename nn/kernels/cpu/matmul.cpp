@@ -6,11 +6,13 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
+#include <vector>
 
+#include "nn/base/error.h"
 #include "nn/runtime/allocator.h"
 #include "nn/runtime/cpu/machine.h"
 
@@ -21,8 +23,46 @@ namespace {
 using Desc = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
 
-// Rows of c from which it pays to copy b into the blocked layout that the fast kernels read.
-constexpr std::int64_t kPackedRows = 128;
+// Whether to copy b into the blocked layout of oneDNN's kernels first. The time of the copy is to that of the product
+// as 1 to m. Without it, rows of f32 whose stride is near a multiple of the page size evict each other from the caches,
+// which halves the speed; otherwise oneDNN's own copies, a block at a time, are nearly as good. A vocabulary's table is
+// not worth a second one in memory. (Rates with and without: tests/bench/nn/kernels/matmul_bench.cpp.)
+bool packs_b(const Matmul& kernel) {
+  constexpr std::int64_t kFewestRowsOfPlainF32 = 512;
+  constexpr std::int64_t kFewestRows = 2048;
+  constexpr Bytes kLargestCopy = 64_MiB;
+  const bool plain_f32 = kernel.in == DType::f32 && !kernel.transpose_b;
+  return kernel.m >= (plain_f32 ? kFewestRowsOfPlainF32 : kFewestRows) &&
+         kernel.k * kernel.n * size_of(kernel.in) <= kLargestCopy;
+}
+
+// The length of the parts that a product's sums are taken in. oneDNN's transposed copy of a long bf16 a falls out of
+// the caches, so that a gradient of weights, a sum over thousands of tokens, is up to a half faster in parts. It is
+// rounded to c between parts, so c must be f32, and parts of a and b must be whole rows.
+std::int64_t part_of_k(const Matmul& kernel) {
+  constexpr std::int64_t kLongest = 768;
+  constexpr std::int64_t kStep = 32;  // rows that a tile of bf16 takes at once
+  const bool divisible =
+      kernel.in == DType::bf16 && kernel.out == DType::f32 && kernel.transpose_a && !kernel.transpose_b;
+  return divisible ? round_up(ceil_div(kernel.k, ceil_div(kernel.k, kLongest)), kStep) : kernel.k;
+}
+
+// Calls f with the products that add up to `kernel`, in order.
+template <class F>
+void for_each_part(const Matmul& kernel, F f) {
+  const std::int64_t step = part_of_k(kernel);
+  Matmul part = kernel;
+  for (std::int64_t begin = 0; begin < kernel.k; begin += step) {
+    part.k = std::min(step, kernel.k - begin);
+    if (begin > 0) {
+      part.a = static_cast<const char*>(kernel.a) + begin * kernel.m * size_of(kernel.in);
+      part.b = static_cast<const char*>(kernel.b) + begin * kernel.n * size_of(kernel.in);
+      part.bias = nullptr;
+      part.accumulate = true;
+    }
+    f(part);
+  }
+}
 
 dnnl::memory::data_type to_dnnl(DType dtype) {
   return dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
@@ -44,6 +84,100 @@ dnnl::primitive_attr own_scratchpad() {
   return attributes;
 }
 
+// A compiled product: b's copy where it is packed, and the multiplication.
+class Plan {
+ public:
+  Plan(const dnnl::engine& engine, const Matmul& kernel);
+
+  Bytes workspace_bytes() const { return workspace_bytes_; }
+  void execute(dnnl::stream& stream, const Matmul& kernel);
+
+ private:
+  using Arguments = std::unordered_map<int, dnnl::memory>;
+  struct Scratch {
+    dnnl::memory memory;
+    Bytes offset = 0;  // in the workspace
+  };
+
+  dnnl::memory unbound(const Desc& desc) const { return {desc, engine_, DNNL_MEMORY_NONE}; }
+  dnnl::memory in_workspace(const Desc& desc);
+
+  dnnl::engine engine_;
+  Bytes workspace_bytes_ = 0;
+  std::vector<Scratch> scratch_;
+  dnnl::memory a_, b_, c_;
+  std::optional<dnnl::memory> bias_;
+  std::optional<dnnl::reorder> pack_b_;
+  Arguments pack_arguments_;
+  dnnl::matmul multiply_;
+  Arguments multiply_arguments_;
+};
+
+Plan::Plan(const dnnl::engine& engine, const Matmul& kernel) : engine_(engine) {
+  const Desc a = matrix(kernel.m, kernel.k, kernel.in, kernel.transpose_a);
+  const Desc b = matrix(kernel.k, kernel.n, kernel.in, kernel.transpose_b);
+  const Desc c = matrix(kernel.m, kernel.n, kernel.out, false);
+  const Desc bias = kernel.bias != nullptr ? matrix(1, kernel.n, kernel.in, false) : Desc();
+  const Desc wanted_b = packs_b(kernel) ? any_layout(b) : b;
+
+  dnnl::primitive_attr attributes = own_scratchpad();
+  if (kernel.accumulate) {
+    dnnl::post_ops add_to_c;
+    add_to_c.append_sum(1.0F);
+    attributes.set_post_ops(add_to_c);
+  }
+  const dnnl::matmul::desc product =
+      kernel.bias != nullptr ? dnnl::matmul::desc(a, wanted_b, bias, c) : dnnl::matmul::desc(a, wanted_b, c);
+  const dnnl::matmul::primitive_desc chosen(product, attributes, engine);
+  multiply_ = dnnl::matmul(chosen);
+
+  a_ = unbound(a);
+  b_ = unbound(b);
+  c_ = unbound(c);
+  multiply_arguments_ = {{DNNL_ARG_SRC, a_},
+                         {DNNL_ARG_WEIGHTS, b_},
+                         {DNNL_ARG_DST, c_},
+                         {DNNL_ARG_SCRATCHPAD, in_workspace(chosen.scratchpad_desc())}};
+  if (kernel.bias != nullptr) {
+    bias_ = unbound(bias);
+    multiply_arguments_[DNNL_ARG_BIAS] = *bias_;
+  }
+  const Desc packed = chosen.weights_desc();
+  if (packed != b) {
+    const dnnl::reorder::primitive_desc copy(engine, b, engine, packed, own_scratchpad());
+    pack_b_ = dnnl::reorder(copy);
+    const dnnl::memory packed_b = in_workspace(packed);
+    pack_arguments_ = {
+        {DNNL_ARG_FROM, b_}, {DNNL_ARG_TO, packed_b}, {DNNL_ARG_SCRATCHPAD, in_workspace(copy.scratchpad_desc())}};
+    multiply_arguments_[DNNL_ARG_WEIGHTS] = packed_b;
+  }
+}
+
+dnnl::memory Plan::in_workspace(const Desc& desc) {
+  scratch_.push_back({unbound(desc), workspace_bytes_});
+  workspace_bytes_ += round_up(static_cast<Bytes>(desc.get_size()), Allocator::kAlignment);
+  return scratch_.back().memory;
+}
+
+void Plan::execute(dnnl::stream& stream, const Matmul& kernel) {
+  a_.set_data_handle(const_cast<void*>(kernel.a));
+  b_.set_data_handle(const_cast<void*>(kernel.b));
+  c_.set_data_handle(kernel.c);
+  if (bias_) {
+    bias_->set_data_handle(const_cast<void*>(kernel.bias));
+  }
+  if (workspace_bytes_ > 0) {
+    for (Scratch& scratch : scratch_) {
+      scratch.memory.set_data_handle(static_cast<char*>(kernel.workspace) + scratch.offset);
+    }
+  }
+  if (pack_b_) {
+    pack_b_->execute(stream, pack_arguments_);
+  }
+  multiply_.execute(stream, multiply_arguments_);
+  stream.wait();
+}
+
 // Everything that identifies a product except its pointers.
 std::string key_of(const Matmul& kernel) {
   std::string key = "matmul";
@@ -58,109 +192,32 @@ std::string key_of(const Matmul& kernel) {
   return key;
 }
 
-// A compiled product: b's copy into the kernel's layout where there is one, and the multiplication.
-class Plan {
- public:
-  Plan(const dnnl::engine& engine, const Matmul& kernel);
-
-  Bytes workspace_bytes() const { return workspace_bytes_; }
-  void execute(dnnl::stream& stream, const Matmul& kernel);
-
- private:
-  struct Operand {
-    dnnl::memory memory;
-    Bytes offset = 0;  // in the workspace
-  };
-  Operand in_workspace(const dnnl::engine& engine, const Desc& desc);
-  static void bind(dnnl::memory& memory, const void* data) { memory.set_data_handle(const_cast<void*>(data)); }
-  static void bind(Operand& operand, void* workspace) {
-    operand.memory.set_data_handle(static_cast<char*>(workspace) + operand.offset);
+Plan make_plan(const dnnl::engine& engine, const Matmul& kernel) {
+  try {
+    return {engine, kernel};
+  } catch (const dnnl::error& error) {
+    fail<DeviceError>("[matmul] {} to {}: expected a product that this processor's oneDNN has, got: {}",
+                      name(kernel.in), name(kernel.out), error.what());
   }
-
-  Bytes workspace_bytes_ = 0;
-  dnnl::matmul multiply_;
-  std::optional<dnnl::reorder> pack_b_;
-  dnnl::memory a_, b_, c_;
-  dnnl::memory bias_;
-  Operand packed_b_, pack_scratch_, scratch_;
-};
-
-Plan::Operand Plan::in_workspace(const dnnl::engine& engine, const Desc& desc) {
-  Operand operand{dnnl::memory(desc, engine, DNNL_MEMORY_NONE), workspace_bytes_};
-  workspace_bytes_ += round_up(static_cast<Bytes>(desc.get_size()), Allocator::kAlignment);
-  return operand;
-}
-
-Plan::Plan(const dnnl::engine& engine, const Matmul& kernel) {
-  const Desc a = matrix(kernel.m, kernel.k, kernel.in, kernel.transpose_a);
-  const Desc b = matrix(kernel.k, kernel.n, kernel.in, kernel.transpose_b);
-  const Desc c = matrix(kernel.m, kernel.n, kernel.out, false);
-  const Desc bias = kernel.bias != nullptr ? matrix(1, kernel.n, kernel.in, false) : Desc();
-  const Desc wanted_b = kernel.m >= kPackedRows ? any_layout(b) : b;
-
-  dnnl::primitive_attr attributes = own_scratchpad();
-  if (kernel.accumulate) {
-    dnnl::post_ops add_to_c;
-    add_to_c.append_sum(1.0F);
-    attributes.set_post_ops(add_to_c);
-  }
-  const dnnl::matmul::desc product =
-      kernel.bias != nullptr ? dnnl::matmul::desc(a, wanted_b, bias, c) : dnnl::matmul::desc(a, wanted_b, c);
-  const dnnl::matmul::primitive_desc chosen(product, attributes, engine);
-  multiply_ = dnnl::matmul(chosen);
-
-  a_ = dnnl::memory(a, engine, DNNL_MEMORY_NONE);
-  b_ = dnnl::memory(b, engine, DNNL_MEMORY_NONE);
-  c_ = dnnl::memory(c, engine, DNNL_MEMORY_NONE);
-  if (kernel.bias != nullptr) {
-    bias_ = dnnl::memory(bias, engine, DNNL_MEMORY_NONE);
-  }
-  scratch_ = in_workspace(engine, chosen.scratchpad_desc());
-  if (chosen.weights_desc() != b) {
-    const dnnl::reorder::primitive_desc copy(engine, b, engine, chosen.weights_desc(), own_scratchpad());
-    pack_b_ = dnnl::reorder(copy);
-    packed_b_ = in_workspace(engine, chosen.weights_desc());
-    pack_scratch_ = in_workspace(engine, copy.scratchpad_desc());
-  }
-}
-
-void Plan::execute(dnnl::stream& stream, const Matmul& kernel) {
-  bind(a_, kernel.a);
-  bind(b_, kernel.b);
-  bind(c_, kernel.c);
-  bind(scratch_, kernel.workspace);
-  if (pack_b_) {
-    bind(packed_b_, kernel.workspace);
-    bind(pack_scratch_, kernel.workspace);
-    pack_b_->execute(
-        stream, {{DNNL_ARG_FROM, b_}, {DNNL_ARG_TO, packed_b_.memory}, {DNNL_ARG_SCRATCHPAD, pack_scratch_.memory}});
-  }
-  std::unordered_map<int, dnnl::memory> arguments{{DNNL_ARG_SRC, a_},
-                                                  {DNNL_ARG_WEIGHTS, pack_b_ ? packed_b_.memory : b_},
-                                                  {DNNL_ARG_DST, c_},
-                                                  {DNNL_ARG_SCRATCHPAD, scratch_.memory}};
-  if (kernel.bias != nullptr) {
-    bind(bias_, kernel.bias);
-    arguments.emplace(DNNL_ARG_BIAS, bias_);
-  }
-  multiply_.execute(stream, arguments);
-  stream.wait();
 }
 
 Plan& plan_of(Machine& machine, const Matmul& kernel) {
-  // Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread.
+  // Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread, which need not be the
+  // thread that opened the machine.
   omp_set_num_threads(machine.threads());
-  return machine.cached<Plan>(key_of(kernel), [&] { return Plan(machine.engine(), kernel); });
+  return machine.cached<Plan>(key_of(kernel), [&] { return make_plan(machine.engine(), kernel); });
 }
 
 }  // namespace
 
 Bytes workspace_bytes(Machine& machine, const Matmul& kernel) {
-  return plan_of(machine, kernel).workspace_bytes();
+  Bytes bytes = 0;
+  for_each_part(kernel, [&](const Matmul& part) { bytes = std::max(bytes, plan_of(machine, part).workspace_bytes()); });
+  return bytes;
 }
 
 void run(Machine& machine, const Matmul& kernel) {
-  plan_of(machine, kernel).execute(machine.stream(), kernel);
+  for_each_part(kernel, [&](const Matmul& part) { plan_of(machine, part).execute(machine.stream(), part); });
 }
 
 }  // namespace retape::nn::cpu

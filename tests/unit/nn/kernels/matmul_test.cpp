@@ -219,7 +219,8 @@ TEST_P(MatmulTest, StaysInItsWorkspace) {
     Product product(device_, c, generator_);
     Matmul kernel = product.kernel();
     const auto bytes = static_cast<std::size_t>(workspace_bytes(device_.cpu(), kernel));
-    Tensor memory(device_, Shape{static_cast<std::int64_t>(bytes + 2 * kGuardBytes)}, DType::bf16, Tag::workspace);
+    Tensor memory(device_, Shape{static_cast<std::int64_t>((bytes + 2 * kGuardBytes) / sizeof(float))}, DType::f32,
+                  Tag::workspace);
     auto* begin = static_cast<std::byte*>(memory.data());
     std::fill(begin, begin + bytes + 2 * kGuardBytes, kGuard);
     kernel.workspace = begin + kGuardBytes;
@@ -240,7 +241,8 @@ std::string size_name(const testing::TestParamInfo<Extents>& test) {
 INSTANTIATE_TEST_SUITE_P(Sizes, MatmulTest,
                          testing::Values(Extents{1, 1, 1}, Extents{1, 33, 5}, Extents{5, 1, 97}, Extents{97, 5, 1},
                                          Extents{33, 97, 5}, Extents{64, 48, 32}, Extents{97, 33, 161},
-                                         Extents{257, 97, 33}, Extents{300, 64, 128}, Extents{129, 257, 65}),
+                                         Extents{257, 97, 33}, Extents{129, 257, 65}, Extents{7, 9, 1601},
+                                         Extents{513, 17, 33}, Extents{2049, 5, 17}),
                          size_name);
 
 // A device serves the thread of its rank, which need not be the one that opened it.
