@@ -1,7 +1,5 @@
 #include "tests/support/op_case.h"
 
-#include <ostream>
-
 namespace retape::nn {
 
 OpInput activation(std::string_view name, const Shape& shape, double scale) {
@@ -20,16 +18,16 @@ std::string op_case_name(const testing::TestParamInfo<OpCaseParam>& info) {
   return fmt::format("{}_{}", info.param.op_case.name, name(info.param.dtype));
 }
 
-void PrintTo(const OpCaseParam& param, std::ostream* out) {
-  *out << param.op_case.name << " in " << name(param.dtype);
+std::ostream& operator<<(std::ostream& out, const OpCaseParam& param) {
+  return out << param.op_case.name << " in " << name(param.dtype);
 }
 
 std::string op_error_name(const testing::TestParamInfo<OpErrorCase>& info) {
   return info.param.name;
 }
 
-void PrintTo(const OpErrorCase& error_case, std::ostream* out) {
-  *out << error_case.name;
+std::ostream& operator<<(std::ostream& out, const OpErrorCase& error_case) {
+  return out << error_case.name;
 }
 
 }  // namespace retape::nn

@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <optional>
+#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -70,14 +71,14 @@ struct OpCase {
 
 struct OpCaseParam {
   OpCase op_case;
-  DType dtype;
+  DType dtype = DType::f32;
 };
 
 class OpCaseTest : public testing::TestWithParam<OpCaseParam> {};
 
 std::vector<OpCaseParam> in_both_dtypes(const std::vector<OpCase>& cases);
 std::string op_case_name(const testing::TestParamInfo<OpCaseParam>& info);
-void PrintTo(const OpCaseParam& param, std::ostream* out);
+std::ostream& operator<<(std::ostream& out, const OpCaseParam& param);
 
 // A call that must fail before it touches anything.
 struct OpErrorCase {
@@ -94,6 +95,6 @@ struct OpErrorCase {
 class OpErrorTest : public testing::TestWithParam<OpErrorCase> {};
 
 std::string op_error_name(const testing::TestParamInfo<OpErrorCase>& info);
-void PrintTo(const OpErrorCase& error_case, std::ostream* out);
+std::ostream& operator<<(std::ostream& out, const OpErrorCase& error_case);
 
 }  // namespace retape::nn

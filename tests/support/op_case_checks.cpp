@@ -63,7 +63,7 @@ void expect_all_close(const std::vector<double>& got, const std::vector<double>&
 // Central differences of the reference's loss.
 class FiniteDifferences {
  public:
-  explicit FiniteDifferences(const OpCaseData& data) : data_(data) {}
+  explicit FiniteDifferences(OpCaseData data) : data_(std::move(data)) {}
 
   // Along one element of an input, or along a direction in all of them.
   double by_element(std::size_t input, std::size_t i) {
