@@ -44,7 +44,7 @@ struct HeadPass {
   Tensor logits;   // [chunk, V] f32
   Tensor dlogits;  // [chunk, V] dtype of x; shares memory with logits where both are f32
   Tensor losses;   // [rows]
-  float gradient_scale;
+  float gradient_scale = 0;
 
   std::int64_t vocab() const { return table.shape()[0]; }
   std::int64_t channels() const { return table.shape()[1]; }

@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(CrossEntropyHead, OpCaseTest,
 TEST(CrossEntropyHead, CutsRowsIntoChunks) {
   EXPECT_EQ(head_chunk_rows(1, 97), 1);
   EXPECT_EQ(head_chunk_rows(7, 97), 2);
-  EXPECT_EQ(head_chunk_rows(4096, 50257), 64_MiB / (50257 * 4));
+  EXPECT_EQ(head_chunk_rows(4096, 50257), 64_MiB / (50257 * size_of(DType::f32)));
   EXPECT_EQ(head_chunk_rows(4, 1 << 30), 1);
 }
 
