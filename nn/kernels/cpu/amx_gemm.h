@@ -21,7 +21,7 @@ inline constexpr std::int64_t kAmxBlock = 32;
 class AmxTiles {
  public:
   AmxTiles();
-  ~AmxTiles();
+  ~AmxTiles();  // NOLINT(performance-trivially-destructible): it is not, where there are tiles
   AmxTiles(const AmxTiles&) = delete;
   AmxTiles& operator=(const AmxTiles&) = delete;
 };

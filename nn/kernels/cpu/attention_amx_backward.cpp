@@ -18,6 +18,7 @@ namespace retape::nn::cpu::attention::amx {
 namespace {
 
 constexpr std::int64_t kStripKeys = 2 * kAmxBlock;
+static_assert(Dropout::kWordBits == kAmxBlock);
 
 struct BackwardScratch {
   BackwardScratch(const AttentionShape& shape, Scratch scratch)
@@ -44,7 +45,7 @@ struct BackwardScratch {
         dp(scratch.take<float>(kStripKeys * kAmxBlock)),
         ds_pairs(scratch.take<bf16>(kStripKeys * kAmxBlock)),
         kept(scratch.take<std::uint32_t>(kStripKeys)),
-        random(scratch.take<std::uint32_t>(Dropout::buffer_elems(32))),
+        random(scratch.take<std::uint32_t>(Dropout::buffer_elems(Dropout::kWordBits))),
         bytes(scratch.used_bytes()) {}
 
   std::int64_t dim;
@@ -122,8 +123,8 @@ struct Tile {
 };
 
 struct Gradient {
-  Halves p;
-  Halves ds;
+  HalfVector p;
+  HalfVector ds;
 };
 
 // One row of a tile, from query `col` on.
@@ -132,15 +133,15 @@ HWY_INLINE Gradient differentiate(const Tile& tile, std::int64_t row, std::int64
                                   const Dropout& dropout, const BackwardScratch& s) {
   const std::int64_t query = tile.first_query + col;
   const std::int64_t at = (tile.strip_row + row) * kAmxBlock + col;
-  Floats p = exp(hn::MulSub(load(s.scores + at), hn::Set(kFloats, scale), load(s.lse + query)));
-  Floats dp = load(s.dp + at);
+  FloatVector p = exp_score<bf16>(hn::MulSub(load(s.scores + at), splat(scale), load(s.lse + query)));
+  FloatVector dp = load(s.dp + at);
   if constexpr (diagonal) {
     const auto unseen = static_cast<std::size_t>(std::clamp<std::int64_t>(row - col, 0, kLanes));
     p = hn::IfThenZeroElse(hn::FirstN(kFloats, unseen), p);
   }
-  Floats dropped = p;
+  FloatVector dropped = p;
   if constexpr (with_dropout) {
-    const Bits kept = hn::LoadU(kBits, s.kept + tile.strip_row + col);
+    const BitVector kept = hn::LoadU(kBits, s.kept + tile.strip_row + col);
     const auto keep = hn::RebindMask(kFloats, hn::TestBit(kept, hn::Set(kBits, std::uint32_t{1} << row)));
     dp = dropout.apply(dp, keep);
     dropped = dropout.apply(p, keep);

@@ -64,12 +64,14 @@ void forward_block(const AttentionForward& kernel, Head head, std::int64_t first
     const std::uint32_t* bits = with_dropout ? dropout.draw(index * shape.seq_len, seen, s.random) : nullptr;
     const RowSum softmax = exponentiate<with_dropout>(s.scores + row * s.score_stride, seen, end, shape.scale, dropout,
                                                       bits, s.p + row * s.p_stride);
-    kernel.lse[index] = softmax.maximum + std::log(softmax.sum);
+    kernel.lse[index] = softmax.maximum;
     s.sums[row] = softmax.sum;
   }
   amx_product({s.p, s.p_stride}, {s.values, 2 * s.dim}, s.out, s.dim, kAmxBlock, s.dim, end, false);
   const auto out = head.rows(shape, static_cast<bf16*>(kernel.out), 1, 0);
+  float* lse = kernel.lse + head.index(shape) * shape.seq_len + first;
   for (std::int64_t row = 0; row < rows; ++row) {
+    lse[row] += std::log(s.sums[row]);
     store_row(s.out + row * s.dim, 1 / s.sums[row], shape.head_dim, out.row(first + row));
   }
 }

@@ -11,7 +11,11 @@ void stage_rows(Rows<const bf16> from, std::int64_t first, std::int64_t rows, st
   const std::int64_t end = std::min(first + kAmxBlock, rows);
   bf16* const to_end = to + kAmxBlock * padded_cols;
   for (std::int64_t row = first; row < end; ++row, to += padded_cols) {
-    std::copy_n(from.row(row), cols, to);
+    std::int64_t col = 0;
+    for (; col + kLanes <= cols; col += kLanes) {
+      store(load_halves(from.row(row) + col), to + col);
+    }
+    std::copy(from.row(row) + col, from.row(row) + cols, to + col);
     std::fill(to + cols, to + padded_cols, bf16{});
   }
   std::fill(to, to_end, bf16{});
@@ -38,9 +42,9 @@ void pair_columns(const bf16* stage, std::int64_t cols, bf16* to) {
 void split_pairs(const bf16* pairs, std::int64_t cols, bf16* to, std::int64_t stride) {
   for (std::int64_t col = 0; col < cols; col += 2, pairs += 2 * kAmxBlock, to += 2 * stride) {
     for (std::int64_t row = 0; row < kAmxBlock; row += kLanes) {
-      const Bits both = hn::LoadU(kBits, reinterpret_cast<const std::uint32_t*>(pairs + 2 * row));
-      store(low_halves(hn::And(both, hn::Set(kBits, 0xffff))), to + row);
-      store(low_halves(hn::ShiftRight<16>(both)), to + stride + row);
+      const BitVector both = hn::LoadU(kBits, reinterpret_cast<const std::uint32_t*>(pairs + 2 * row));
+      store(hn::TruncateTo(kHalves, both), to + row);
+      store(hn::TruncateTo(kHalves, hn::ShiftRight<16>(both)), to + stride + row);
     }
   }
 }

@@ -79,22 +79,22 @@ void score_products(const Tile& tile, std::int64_t head_dim, const BackwardScrat
 }
 
 struct RowStatistics {
-  Floats lse;
-  Floats delta;
-  Floats scale;
+  FloatVector lse;
+  FloatVector delta;
+  FloatVector scale;
 };
 
 template <bool with_dropout>
 HWY_INLINE void differentiate(const RowStatistics& row, const Dropout& dropout, const std::uint32_t* bits,
-                              hn::Mask<FloatTag> seen, float* p_at, float* ds_at) {
-  const Floats p = hn::IfThenElseZero(seen, exp(hn::MulSub(load(p_at), row.scale, row.lse)));
-  Floats dp = load(ds_at);
-  Floats dropped = p;
+                              hn::Mask<Floats> seen, float* p_at, float* ds_at) {
+  const FloatVector p = hn::IfThenElseZero(seen, exp_score<float>(hn::MulSub(load(p_at), row.scale, row.lse)));
+  FloatVector dp = load(ds_at);
+  FloatVector dropped = p;
   if constexpr (with_dropout) {
     dp = dropout.apply(dp, bits);
     dropped = dropout.apply(p, bits);
   }
-  const Floats ds = hn::Mul(p, hn::Sub(dp, row.delta));
+  const FloatVector ds = hn::Mul(p, hn::Sub(dp, row.delta));
   store(dropped, p_at);
   store(hn::IfThenElseZero(seen, ds), ds_at);
 }
@@ -157,8 +157,7 @@ void backward_block(const AttentionBackward& kernel, Head head, QueryRange block
     score_products(tile, shape.head_dim, s);
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int64_t index = head.index(shape) * shape.seq_len + block.begin + row;
-      const RowStatistics statistics{hn::Set(kFloats, kernel.lse[index]), hn::Set(kFloats, s.delta[row]),
-                                     hn::Set(kFloats, shape.scale)};
+      const RowStatistics statistics{splat(kernel.lse[index]), splat(s.delta[row]), splat(shape.scale)};
       differentiate_row<with_dropout>(tile, row, statistics, dropout, index * shape.seq_len + key, s);
     }
     gradient_products(tile, s);

@@ -65,8 +65,10 @@ void forward_block(const AttentionForward& kernel, Head head, QueryRange block, 
     const std::int64_t index = head.index(shape) * shape.seq_len + block.begin + row;
     const std::uint32_t* bits = with_dropout ? dropout.draw(index * shape.seq_len, seen, s.random) : nullptr;
     float* scores = s.scores + row * s.padded_keys;
-    const RowSum softmax = exponentiate<with_dropout>(scores, seen, seen, shape.scale, dropout, bits, scores);
-    kernel.lse[index] = softmax.maximum + std::log(softmax.sum);
+    // Zero what the row's strip sees beyond it.
+    const std::int64_t end = block.begin + round_up(row + 1, kStripRows);
+    const RowSum softmax = exponentiate<with_dropout>(scores, seen, end, shape.scale, dropout, bits, scores);
+    kernel.lse[index] = softmax.maximum;
     s.sums[row] = softmax.sum;
   }
   for (std::int64_t key = 0; key < block.end; key += kPanelCols) {
@@ -79,7 +81,9 @@ void forward_block(const AttentionForward& kernel, Head head, QueryRange block, 
     }
   }
   const auto out = head.rows(shape, static_cast<T*>(kernel.out), 1, 0);
+  float* lse = kernel.lse + head.index(shape) * shape.seq_len + block.begin;
   for (std::int64_t row = 0; row < rows; ++row) {
+    lse[row] += std::log(s.sums[row]);
     store_row(s.out + row * s.padded_dim, 1 / s.sums[row], shape.head_dim, out.row(block.begin + row));
   }
 }

@@ -15,19 +15,19 @@ constexpr int kRows = static_cast<int>(kStripRows);
 template <int vectors>
 HWY_INLINE void micro_product(LeftOperand a, const float* HWY_RESTRICT b, std::int64_t b_stride, float* HWY_RESTRICT c,
                               std::int64_t c_stride, std::int64_t depth, bool accumulate) {
-  Floats sums[kRows][vectors];
+  FloatVector sums[kRows][vectors];
   for (int row = 0; row < kRows; ++row) {
     for (int v = 0; v < vectors; ++v) {
       sums[row][v] = accumulate ? load(c + row * c_stride + v * kLanes) : hn::Zero(kFloats);
     }
   }
   for (std::int64_t k = 0; k < depth; ++k) {
-    Floats right[vectors];
+    FloatVector right[vectors];
     for (int v = 0; v < vectors; ++v) {
       right[v] = load(b + v * kLanes);
     }
     for (int row = 0; row < kRows; ++row) {
-      const Floats left = hn::Set(kFloats, a.data[row * a.row_stride]);
+      const FloatVector left = splat(a.data[row * a.row_stride]);
       for (int v = 0; v < vectors; ++v) {
         sums[row][v] = hn::MulAdd(left, right[v], sums[row][v]);
       }
@@ -104,7 +104,7 @@ template <class T>
 void store_row(const float* from, float factor, std::int64_t cols, T* to) {
   std::int64_t col = 0;
   for (; col + kLanes <= cols; col += kLanes) {
-    store(hn::Mul(load(from + col), hn::Set(kFloats, factor)), to + col);
+    store(hn::Mul(load(from + col), splat(factor)), to + col);
   }
   for (; col < cols; ++col) {
     if constexpr (kDTypeOf<T> == DType::bf16) {
@@ -117,12 +117,12 @@ void store_row(const float* from, float factor, std::int64_t cols, T* to) {
 
 template <class T>
 float dot(const T* a, const T* b, std::int64_t count) {
-  Floats sums = hn::Zero(kFloats);
+  FloatVector sums = hn::Zero(kFloats);
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     sums = hn::MulAdd(load(a + i), load(b + i), sums);
   }
-  float sum = hn::GetLane(hn::SumOfLanes(kFloats, sums));
+  float sum = sum_of_lanes(sums);
   for (; i < count; ++i) {
     sum += to_float(a[i]) * to_float(b[i]);
   }

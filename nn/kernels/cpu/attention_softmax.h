@@ -14,7 +14,7 @@ struct RowSum {
   float sum;      // of exp(scaled score - maximum)
 };
 
-HWY_INLINE Floats keep_first(Floats values, std::int64_t count, Floats otherwise) {
+HWY_INLINE FloatVector keep_first(FloatVector values, std::int64_t count, FloatVector otherwise) {
   return hn::IfThenElse(hn::FirstN(kFloats, static_cast<std::size_t>(count)), values, otherwise);
 }
 
@@ -24,19 +24,19 @@ HWY_INLINE Floats keep_first(Floats values, std::int64_t count, Floats otherwise
 template <bool with_dropout, class P>
 RowSum exponentiate(const float* scores, std::int64_t seen, std::int64_t end, float scale, const Dropout& dropout,
                     const std::uint32_t* bits, P* p) {
-  const Floats scales = hn::Set(kFloats, scale);
-  const Floats lowest = hn::Set(kFloats, -std::numeric_limits<float>::infinity());
+  const FloatVector scales = splat(scale);
+  const FloatVector lowest = hn::Set(kFloats, -std::numeric_limits<float>::infinity());
   const std::int64_t whole = seen / kLanes * kLanes;
-  Floats maxima = lowest;
+  FloatVector maxima = lowest;
   for (std::int64_t key = 0; key < whole; key += kLanes) {
     maxima = hn::Max(maxima, hn::Mul(load(scores + key), scales));
   }
   if (whole < seen) {
     maxima = hn::Max(maxima, keep_first(hn::Mul(load(scores + whole), scales), seen - whole, lowest));
   }
-  const Floats maximum = hn::MaxOfLanes(kFloats, maxima);
-  Floats sums = hn::Zero(kFloats);
-  const auto finish = [&](std::int64_t key, Floats exponential) {
+  const FloatVector maximum = hn::MaxOfLanes(kFloats, maxima);
+  FloatVector sums = hn::Zero(kFloats);
+  const auto finish = [&](std::int64_t key, FloatVector exponential) {
     sums = hn::Add(sums, exponential);
     if constexpr (with_dropout) {
       exponential = dropout.apply(exponential, bits + key);
@@ -44,16 +44,16 @@ RowSum exponentiate(const float* scores, std::int64_t seen, std::int64_t end, fl
     store(exponential, p + key);
   };
   for (std::int64_t key = 0; key < whole; key += kLanes) {
-    finish(key, exp(hn::MulSub(load(scores + key), scales, maximum)));
+    finish(key, exp_score<P>(hn::MulSub(load(scores + key), scales, maximum)));
   }
   if (whole < seen) {
-    const Floats last = exp(hn::MulSub(load(scores + whole), scales, maximum));
+    const FloatVector last = exp_score<P>(hn::MulSub(load(scores + whole), scales, maximum));
     finish(whole, keep_first(last, seen - whole, hn::Zero(kFloats)));
   }
   for (std::int64_t key = round_up(seen, kLanes); key < end; key += kLanes) {
     store(hn::Zero(kFloats), p + key);
   }
-  return {hn::GetLane(maximum), hn::GetLane(hn::SumOfLanes(kFloats, sums))};
+  return {hn::GetLane(maximum), sum_of_lanes(sums)};
 }
 
 }  // namespace retape::nn::cpu::attention
