@@ -50,7 +50,7 @@ void Device::copy_to_host(void* host, const void* device, Bytes bytes) {
 }
 
 void Device::copy(void* to, const void* from, Bytes bytes) {
-  if (computes()) {
+  if (computes() && bytes > 0) {  // of no bytes the pointers may be null, which memcpy does not take
     std::memcpy(to, from, static_cast<std::size_t>(bytes));
   }
 }
