@@ -48,7 +48,7 @@ class Gradients {
 
  private:
   struct Aside {
-    ValueId value;
+    ValueId value = kNone;
     Tensor gradient;
   };
   ValueId input(int i) const;

@@ -61,7 +61,7 @@ constexpr bool contains(std::uint32_t mask, std::size_t position) {
 
 // A way to make one output from some of the op's other values, cheaper than running forward again.
 struct Rebuild {
-  int output;
+  int output = 0;
   Reads from;
 };
 

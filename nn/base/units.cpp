@@ -34,7 +34,7 @@ std::string format_bytes(Bytes bytes) {
   if (std::abs(bytes) < 1_KiB) {
     return fmt::format("{} B", bytes);
   }
-  double value = static_cast<double>(bytes);
+  auto value = static_cast<double>(bytes);
   std::size_t unit = 0;
   while (std::abs(value) >= 1024.0 && unit + 1 < kNames.size()) {
     value /= 1024.0;

@@ -111,7 +111,7 @@ class Allocator {
   struct Segment;
   // Transparent, so that a size alone finds the first block that is large enough.
   struct BySize {
-    using is_transparent = void;
+    using is_transparent = void;  // NOLINT(readability-identifier-naming): the library's name
     bool operator()(const Block* a, const Block* b) const noexcept;
     bool operator()(const Block* block, Bytes bytes) const noexcept;
   };

@@ -50,7 +50,7 @@ TEST_F(ParameterTest, InBf16TheWorkingCopyIsRoundedFromTheWeight) {
   EXPECT_EQ(parameter.working().dtype(), DType::bf16);
   EXPECT_EQ(parameter.working().shape(), (Shape{33, 7}));
   EXPECT_EQ(parameter_bytes(), 1024 + 512);
-  const auto values = random_values<float>(33 * 7, 1);
+  const auto values = random_values<float>(parameter.elems(), 1);
   parameter.load(context_, values);
   EXPECT_TRUE(same_bits(parameter.weight().to_host<float>(), values));
   expect_rounded(parameter);

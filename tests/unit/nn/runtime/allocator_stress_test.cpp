@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -146,7 +147,9 @@ class Stress {
 
   void check_overlap() const {
     std::vector<HeldBlock> sorted = held_;
-    std::sort(sorted.begin(), sorted.end(), [](const HeldBlock& a, const HeldBlock& b) { return a.place < b.place; });
+    std::sort(sorted.begin(), sorted.end(), [](const HeldBlock& a, const HeldBlock& b) {
+      return std::tie(a.place.segment, a.place.offset) < std::tie(b.place.segment, b.place.offset);
+    });
     for (std::size_t i = 0; i < sorted.size(); ++i) {
       const auto& [segment, offset] = sorted[i].place;
       const bool last = i + 1 == sorted.size() || sorted[i + 1].place.segment != segment;

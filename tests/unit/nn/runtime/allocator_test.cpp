@@ -113,9 +113,9 @@ TEST_F(AllocatorTest, JoinsNeighboursInWhateverOrderTheyAreFreed) {
 }
 
 TEST_F(AllocatorTest, HolesThatAreTooSmallDoNotServe) {
-  std::vector<Block*> blocks;
-  for (int i = 0; i < 16; ++i) {
-    blocks.push_back(take(1_MiB));
+  std::array<Block*, 16> blocks{};
+  for (Block*& block : blocks) {
+    block = take(1_MiB);
   }
   std::vector<Block*> odd;
   for (std::size_t i = 0; i < blocks.size(); i += 2) {

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <compare>
 #include <cstddef>
 #include <memory>
 #include <ostream>
@@ -18,7 +17,7 @@ namespace retape::nn {
 struct Place {
   std::size_t segment = 0;  // counted from 0 in the order of reservation
   Bytes offset = 0;
-  friend auto operator<=>(const Place&, const Place&) = default;
+  friend bool operator==(const Place&, const Place&) = default;
   friend std::ostream& operator<<(std::ostream& out, const Place& place) {
     return out << "{segment " << place.segment << ", offset " << place.offset << "}";
   }
