@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "nn/runtime/device.h"
@@ -36,6 +37,9 @@ class Tensor {
   Tensor() = default;  // undefined: no storage
   // Uninitialised memory.
   Tensor(Device& device, const Shape& shape, DType dtype, Tag tag);
+  // A view of memory that others may share; a null storage gives an undefined tensor.
+  Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype)
+      : storage_(std::move(storage)), shape_(shape), dtype_(dtype) {}
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -74,6 +75,19 @@ TEST_F(TensorTest, CopiesShareMemoryThatReturnsWithTheLast) {
   EXPECT_EQ(stats().live, 512);
   a = moved;
   EXPECT_EQ(stats().live, 256);
+}
+
+TEST_F(TensorTest, IsMadeAgainFromItsStorage) {
+  std::optional<Tensor> a = make({4});
+  const std::weak_ptr<Storage> storage = a->storage();
+  {
+    const Tensor again(storage.lock(), {2, 2}, DType::f32);
+    EXPECT_EQ(again.data(), a->data());
+    EXPECT_EQ(again.shape(), (Shape{2, 2}));
+  }
+  a.reset();
+  EXPECT_FALSE(Tensor(storage.lock(), {2, 2}, DType::f32).defined());
+  EXPECT_EQ(stats().live, 0);
 }
 
 TEST_F(TensorTest, ReshapedSharesMemory) {
