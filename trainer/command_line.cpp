@@ -21,7 +21,7 @@ struct Arguments {
 };
 
 void add_config_options(CLI::App& command, Arguments& arguments) {
-  command.add_option("--config", arguments.config, "TOML file of the run")->check(CLI::ExistingFile);
+  command.add_option("--config", arguments.config, "TOML file of the run");
   command.add_option("--set", arguments.settings, "a setting, wins over the file")->type_name("table.key=value");
 }
 
@@ -81,8 +81,11 @@ int run_command_line(int argc, const char* const* argv) {
   app.add_subcommand("doctor", "say what this machine and build can do");
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    fmt::print(stderr, "error: {}; trainer --help lists what there is\n", error.what());
+    return error.get_exit_code();
   }
   try {
     return run(app, arguments);

@@ -1,5 +1,7 @@
 #include "trainer/memory_plan.h"
 
+#include <algorithm>
+
 #include "trainer/learner.h"
 
 namespace retape::trainer {
@@ -9,16 +11,21 @@ nn::MemoryStats stats_of_steps(const Config& config, std::int64_t vocab, std::op
   nn::Device device(
       {.kind = nn::DeviceKind::meta, .threads = static_cast<int>(config.run.threads), .memory_limit = limit});
   Learner learner(device, config, vocab);
-  // The second step starts with what the first one left cached, as every later one does.
-  for (std::int64_t step = 0; step < 2; ++step) {
-    learner.step(step, [&config](data::Batch& batch) { batch.resize(config.train.batch_size, config.model.seq_len); });
+  const auto resize = [&config](data::Batch& batch) { batch.resize(config.train.batch_size, config.model.seq_len); };
+  // A later step starts with what an earlier one, or an evaluation, left cached.
+  learner.step(0, resize);
+  if (config.train.eval_every > 0) {
+    data::Batch batch;
+    resize(batch);
+    learner.evaluate(batch);
   }
+  learner.step(1, resize);
   return learner.memory();
 }
 
-bool fits(const Config& config, std::int64_t vocab) {
+bool fits(const Config& config, std::int64_t vocab, Bytes limit) {
   try {
-    stats_of_steps(config, vocab, config.run.memory_limit);
+    stats_of_steps(config, vocab, limit);
     return true;
   } catch (const OutOfMemory&) {
     return false;
@@ -31,9 +38,22 @@ std::int64_t largest_batch_that_fits(Config config, std::int64_t vocab) {
   std::int64_t high = config.train.batch_size;  // known not to fit
   while (high - low > 1) {
     config.train.batch_size = (low + high) / 2;
-    (fits(config, vocab) ? low : high) = config.train.batch_size;
+    (fits(config, vocab, config.run.memory_limit) ? low : high) = config.train.batch_size;
   }
   return low;
+}
+
+// The smallest limit that is enough, to a thousandth: more than the peak, since segments have gaps, and less than what
+// a run without a limit reserves, since it keeps what it does not use.
+Bytes smallest_limit(const Config& config, std::int64_t vocab, const nn::MemoryStats& unlimited) {
+  constexpr Bytes kPrecision = 1000;
+  Bytes low = unlimited.peak - 1;
+  Bytes high = unlimited.peak_reserved;
+  while (high - low > std::max<Bytes>(1, high / kPrecision)) {
+    const Bytes middle = low + (high - low) / 2;
+    (fits(config, vocab, middle) ? high : low) = middle;
+  }
+  return high;
 }
 
 }  // namespace
@@ -41,7 +61,7 @@ std::int64_t largest_batch_that_fits(Config config, std::int64_t vocab) {
 MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
   MemoryPlan plan;
   plan.stats = stats_of_steps(config, vocab, std::nullopt);
-  plan.fits = config.run.memory_limit == 0 || fits(config, vocab);
+  plan.fits = config.run.memory_limit == 0 || fits(config, vocab, config.run.memory_limit);
   return plan;
 }
 
@@ -62,9 +82,9 @@ void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& pla
     return;
   }
   const std::int64_t batch = largest_batch_that_fits(config, vocab);
-  fail<OutOfMemory>("[memory] run.memory_limit: expected at least {} for train.batch_size = {}, got {}; {}",
-                    format_bytes(plan.stats.peak_reserved), config.train.batch_size,
-                    format_bytes(config.run.memory_limit),
+  const Bytes needed = smallest_limit(config, vocab, plan.stats);
+  fail<OutOfMemory>("[memory] run.memory_limit: expected at least {} bytes ({}) for train.batch_size = {}, got {}; {}",
+                    needed, format_bytes(needed), config.train.batch_size, format_bytes(config.run.memory_limit),
                     batch > 0 ? fmt::format("train.batch_size = {} would fit", batch)
                               : std::string("not even train.batch_size = 1 fits"));
 }

@@ -1,4 +1,4 @@
-// What a run will hold, known before it starts: its steps on the meta device.
+// What a run will hold, known before it starts: its steps, and an evaluation, on the meta device.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,7 @@ struct MemoryPlan {
   bool fits = true;       // within run.memory_limit
 };
 
-// Runs the steps of `config` on the meta device.
+// Goes through the run that `config` describes on the meta device.
 MemoryPlan plan_memory(const Config& config, std::int64_t vocab);
 
 // The table that a run prints at its start: bytes by tag at the peak.

@@ -45,12 +45,11 @@ bool is_mask(std::string_view name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
 }
 
-std::string shape_text(const std::vector<std::int64_t>& extents) {
-  std::string text = "[";
-  for (const std::int64_t extent : extents) {
-    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  }
-  return text + "]";
+// The setting that the rows of a table follow.
+std::string meaning_of_shape(std::string_view name, const GptShape& shape) {
+  return name.ends_with("wpe.weight")   ? fmt::format(" for model.seq_len = {}", shape.seq_len)
+         : name.ends_with("wte.weight") ? fmt::format(" for a vocabulary of {}", shape.vocab)
+                                        : std::string();
 }
 
 // The names in the file of all parameters, in their order.
@@ -61,9 +60,10 @@ std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& mod
     const std::string name = name_in_file(file, parameter->name());
     require<DataError>(!name.empty(), "[weights] {}: expected a tensor {}, found none", file.path().string(),
                        parameter->name());
-    const std::string found = shape_text(file.tensor(name).shape);
-    require<DataError>(found == parameter->shape().str(), "[weights] {}: tensor {}: expected shape {}, got {}",
-                       file.path().string(), name, parameter->shape().str(), found);
+    const std::string found = format_shape(file.tensor(name).shape);
+    require<DataError>(found == parameter->shape().str(), "[weights] {}: tensor {}: expected shape {}{}, got {}",
+                       file.path().string(), name, parameter->shape().str(), meaning_of_shape(name, model.shape()),
+                       found);
     used.insert(name);
     names.push_back(name);
   }

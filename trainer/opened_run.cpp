@@ -1,5 +1,8 @@
 #include "trainer/opened_run.h"
 
+#include "data/mapped_file.h"
+#include "data/match_files.h"
+#include "data/token_file.h"
 #include "data/windows.h"
 #include "trainer/model_weights.h"
 #include "trainer/run_state.h"
@@ -27,9 +30,28 @@ data::FileFormat file_format(DataFormat format) {
   fail<ConfigError>("[data] format: unknown choice {}", static_cast<int>(format));
 }
 
+// Token files that come with a tokenizer mean what that tokenizer says, which must be what the run was trained on.
+void require_same_tokenizer(const Config& config, const data::Tokenizer& saved, const std::filesystem::path& owner) {
+  for (const std::filesystem::path& path : data::match_files(config.data.train)) {
+    const std::filesystem::path beside = data::tokenizer_path_of(path);
+    const bool is_text = config.data.format == DataFormat::text ||
+                         (config.data.format == DataFormat::automatic &&
+                          data::detect_format(data::MappedFile(path)) == data::FileFormat::kText);
+    if (is_text || !std::filesystem::exists(beside)) {
+      continue;
+    }
+    const auto found = data::make_tokenizer(beside.string(), {});
+    require<DataError>(found->to_json() == saved.to_json(),
+                       "[data] {}: expected the tokenizer that {} keeps, of {} tokens, got another one, of {}",
+                       beside.string(), owner.string(), saved.vocab_size(), found->vocab_size());
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<nn::Device> open_device(const Config& config) {
+  require<ConfigError>(config.run.device != DeviceChoice::meta,
+                       "[run] device: expected one that computes, got \"meta\", which only plans a training's memory");
   const Bytes limit = config.run.memory_limit;
   return std::make_unique<nn::Device>(
       nn::DeviceOptions{.kind = device_kind(config.run.device),
@@ -38,6 +60,10 @@ std::unique_ptr<nn::Device> open_device(const Config& config) {
 }
 
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint) {
+  std::shared_ptr<const data::Tokenizer> saved = checkpoint ? saved_tokenizer(*checkpoint) : nullptr;
+  if (saved != nullptr) {
+    require_same_tokenizer(config, *saved, checkpoint->path());
+  }
   return data::open_dataset({.train = config.data.train,
                              .val = config.data.val,
                              .val_fraction = config.data.val_fraction,
@@ -45,7 +71,7 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
                              .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
                              .vocab = config.model.vocab,
                              .seq_len = config.model.seq_len},
-                            checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
+                            std::move(saved));
 }
 
 void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner) {

@@ -12,10 +12,12 @@
 
 namespace retape::trainer {
 
-// What run.device and run.memory_limit name. "auto" takes the cpu in a build without another device.
+// What run.device and run.memory_limit name. "auto" takes the cpu in a build without another device; "meta", on which
+// nothing is computed, is a ConfigError.
 std::unique_ptr<nn::Device> open_device(const Config& config);
 
-// The data of the configuration; text is encoded by the checkpoint's tokenizer where there is a checkpoint.
+// The data of the configuration; text is encoded by the checkpoint's tokenizer where there is a checkpoint. Throws
+// DataError where token files come with a tokenizer that is not the checkpoint's.
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
 
 // Gives the model its first weights: the checkpoint's where there is one, else those of model.init_from, else random

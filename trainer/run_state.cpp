@@ -40,6 +40,25 @@ T read(const Checkpoint& checkpoint, const char* key) {
   }
 }
 
+std::string describe(const NamedBytes& tensor) {
+  return tensor.dtype + " " + format_shape(tensor.shape);
+}
+
+// Throws DataError unless the checkpoint is of the model that the configuration describes.
+void require_same_model(const Checkpoint& checkpoint, const GptShape& shape, std::span<const NamedTensor> tensors) {
+  const auto require_same = [&checkpoint](const std::string& what, const auto& expected, const auto& found) {
+    require<DataError>(found == expected, "[checkpoint] {}: {}: expected {} as in the configuration's model, got {}",
+                       checkpoint.path().string(), what, expected, found);
+  };
+  for (const NamedTensor& own : tensors) {
+    require_same(own.name, describe(named_bytes(own.name, own.tensor)),
+                 checkpoint.has(own.name) ? describe(checkpoint.tensor(own.name)) : std::string("none"));
+  }
+  require_same("number of tensors", tensors.size(), checkpoint.tensors().size());
+  // The only size of a model that no tensor shows.
+  require_same("heads", shape.heads, read<std::int64_t>(checkpoint, "heads"));
+}
+
 }  // namespace
 
 std::filesystem::path checkpoint_directory(const Config& config) {
@@ -51,6 +70,7 @@ std::filesystem::path save_run(const std::filesystem::path& directory, std::int6
   const nn::RngState rng = learner.context().default_generator().state();
   json state{{"config", to_toml(config)},
              {"vocab", learner.model().shape().vocab},
+             {"heads", learner.model().shape().heads},
              {"sampler", data::to_json(sampler.state())},
              {"rng_seed", rng.seed},
              {"rng_offset", rng.offset},
@@ -72,18 +92,7 @@ void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
                          .offset = read<std::uint64_t>(checkpoint, "rng_offset")};
   const auto steps = read<std::int64_t>(checkpoint, "optimizer_steps");
   std::vector<NamedTensor> tensors = tensors_of(learner);
-  for (const NamedTensor& own : tensors) {
-    const bool found = checkpoint.has(own.name);
-    const NamedBytes expected = named_bytes(own.name, own.tensor);
-    require<DataError>(found && checkpoint.tensor(own.name).shape == expected.shape &&
-                           checkpoint.tensor(own.name).dtype == expected.dtype,
-                       "[checkpoint] {}: expected a tensor {} of shape {}, as the configuration's model has; {}",
-                       checkpoint.path().string(), own.name, own.tensor.shape().str(),
-                       found ? "found one of another shape" : "found none");
-  }
-  require<DataError>(checkpoint.tensors().size() == tensors.size(),
-                     "[checkpoint] {}: expected the {} tensors of the configuration's model, found {}",
-                     checkpoint.path().string(), tensors.size(), checkpoint.tensors().size());
+  require_same_model(checkpoint, learner.model().shape(), tensors);
   nn::Context& context = learner.context();
   for (NamedTensor& own : tensors) {
     const std::span<const std::byte> bytes = checkpoint.tensor(own.name).bytes;

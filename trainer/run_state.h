@@ -17,8 +17,8 @@ namespace retape::trainer {
 std::filesystem::path save_run(const std::filesystem::path& directory, std::int64_t step, const Config& config,
                                Learner& learner, const data::Sampler& sampler, const data::Tokenizer* tokenizer);
 
-// Loads weights, moments and random numbers. Throws DataError where a tensor is missing or has another shape, before
-// anything has changed.
+// Loads weights, moments and random numbers. Throws DataError for a checkpoint of another model, before anything has
+// changed.
 void restore_learner(const Checkpoint& checkpoint, Learner& learner);
 
 data::SamplerState sampler_state(const Checkpoint& checkpoint);

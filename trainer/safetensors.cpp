@@ -65,14 +65,6 @@ std::string known_dtypes() {
   return names;
 }
 
-std::string format_shape(std::span<const std::int64_t> shape) {
-  std::string sizes;
-  for (const std::int64_t size : shape) {
-    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
-  }
-  return "[" + sizes + "]";
-}
-
 // Checks that `bytes` is what dtype and shape ask for.
 void check_size(std::string_view place, std::string_view dtype, std::span<const std::int64_t> shape, Bytes bytes) {
   Bytes expected = bytes_per_element(dtype);
@@ -195,6 +187,14 @@ void sort_and_check_cover(const std::filesystem::path& path, std::vector<NamedBy
 }
 
 }  // namespace
+
+std::string format_shape(std::span<const std::int64_t> shape) {
+  std::string sizes;
+  for (const std::int64_t size : shape) {
+    sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", size);
+  }
+  return "[" + sizes + "]";
+}
 
 Bytes bytes_per_element(std::string_view dtype) {
   const auto found = std::find_if(kElementTypes.begin(), kElementTypes.end(),

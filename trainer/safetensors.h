@@ -33,6 +33,9 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 // Size of one element; 0 for a dtype that the format does not have.
 Bytes bytes_per_element(std::string_view dtype);
 
+// "[50257, 768]".
+std::string format_shape(std::span<const std::int64_t> shape);
+
 // A file opened for reading. It is mapped, so a tensor's bytes are read when they are touched.
 class SafetensorsFile {
  public:

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "data/atomic_file.h"
 #include "trainer/config_writer.h"
@@ -23,6 +25,7 @@ void make_out_dir(const Config& config) {
   std::error_code error;
   std::filesystem::create_directories(config.run.out_dir, error);
   require<DataError>(!error, "[run] out_dir: {} cannot be made: {}", config.run.out_dir, error.message());
+  data::remove_stale_temporaries(config.run.out_dir);
   data::AtomicFile file(std::filesystem::path(config.run.out_dir) / "config.toml");
   file.write(to_toml(config));
   file.commit();
@@ -37,22 +40,16 @@ void print_start(const Config& config, const Gpt& model, const data::Dataset& da
 // The loop over the steps of one run.
 class TrainingLoop {
  public:
-  TrainingLoop(const Config& config, const data::Dataset& dataset, Learner& learner, std::int64_t first_step,
-               double peak_flops)
+  TrainingLoop(const Config& config, const data::Dataset& dataset, Learner& learner, data::Sampler sampler,
+               std::int64_t first_step, double peak_flops)
       : config_(config),
         dataset_(dataset),
         learner_(learner),
-        sampler_(dataset.train,
-                 {.order = config.data.order == DataOrder::random ? data::Order::kRandom : data::Order::kSequential,
-                  .seed = static_cast<std::uint64_t>(config.run.seed),
-                  .batch_size = config.train.batch_size,
-                  .seq_len = config.model.seq_len}),
+        sampler_(std::move(sampler)),
         metrics_(config.run.out_dir, first_step),
         progress_(first_step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
         first_step_(first_step),
         peak_flops_(peak_flops) {}
-
-  void restore(const data::SamplerState& state) { sampler_.restore(state); }
 
   // The signal that ended it, if one did.
   std::optional<int> run(StopSignals& signals) {
@@ -81,7 +78,7 @@ class TrainingLoop {
   void train_step(std::int64_t step) {
     const auto start = std::chrono::steady_clock::now();
     StepRow row{.step = step};
-    row.result = learner_.step(step, [this](data::Batch& batch) { sampler_.next(batch); });
+    row.result = learn(step);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     const std::int64_t rows = config_.train.batch_size * config_.train.grad_accum;
     const auto tokens = rows * config_.model.seq_len;
@@ -97,8 +94,30 @@ class TrainingLoop {
     progress_.step(row);
   }
 
+  StepResult learn(std::int64_t step) {
+    try {
+      return learner_.step(step, [this](data::Batch& batch) { sampler_.next(batch); });
+    } catch (const OutOfMemory&) {
+      throw;  // no fault of the weights
+    } catch (const Error& error) {
+      fail("{}; {}", error.what(), last_good_checkpoint(step));
+    }
+  }
+
+  // A checkpoint of the very weights that failed is not good, though it is whole.
+  std::string last_good_checkpoint(std::int64_t step) const {
+    for (const CheckpointEntry& entry : list_checkpoints(checkpoint_directory(config_))) {
+      if (entry.step < step) {
+        return fmt::format("the last good checkpoint is {}", entry.path.string());
+      }
+    }
+    return "there is no checkpoint from before";
+  }
+
   void evaluate(std::int64_t done) {
     const double loss = validation_loss(config_, dataset_.val, learner_);
+    require(std::isfinite(loss), "[train] validation after step {}: expected a finite loss, got {}; {}", done, loss,
+            last_good_checkpoint(done));
     metrics_.write_evaluation(done, loss);
     progress_.say(fmt::format("step {}/{}  validation loss {:.4f}", done, config_.train.steps, loss));
   }
@@ -117,43 +136,81 @@ class TrainingLoop {
   double peak_flops_;
 };
 
-void print_sample(const Config& config, const data::Dataset& dataset, Learner& learner) {
+// What the sample at the end goes on from; empty where there is to be none.
+std::vector<std::int32_t> sample_prompt(const Config& config, const data::Dataset& dataset) {
   if (config.run.sample_tokens == 0 || dataset.tokenizer == nullptr) {
+    return {};
+  }
+  const std::vector<data::Token> encoded = dataset.tokenizer->encode({"run.sample_prompt", config.run.sample_prompt});
+  require<ConfigError>(!encoded.empty(), "[run] sample_prompt: expected at least one token, got none");
+  return {encoded.begin(), encoded.end()};
+}
+
+void print_sample(const Config& config, const data::Dataset& dataset, Learner& learner,
+                  std::vector<std::int32_t> prompt) {
+  if (prompt.empty()) {
     return;
   }
-  const std::vector<data::Token> encoded = dataset.tokenizer->encode(config.run.sample_prompt);
   const std::vector<std::int32_t> text =
-      sample(learner.context(), learner.model(), {encoded.begin(), encoded.end()},
+      sample(learner.context(), learner.model(), std::move(prompt),
              {.tokens = config.run.sample_tokens, .seed = static_cast<std::uint64_t>(config.run.seed)});
   fmt::print("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text));
+}
+
+data::Sampler make_sampler(const Config& config, const data::Dataset& dataset,
+                           const std::optional<Checkpoint>& checkpoint) {
+  data::Sampler sampler(
+      dataset.train, {.order = config.data.order == DataOrder::random ? data::Order::kRandom : data::Order::kSequential,
+                      .seed = static_cast<std::uint64_t>(config.run.seed),
+                      .batch_size = config.train.batch_size,
+                      .seq_len = config.model.seq_len});
+  if (checkpoint) {
+    sampler.restore(sampler_state(*checkpoint));
+  }
+  return sampler;
+}
+
+// Meta computes nothing, so what is left of a training is its plan. A vocabulary that is known needs no data.
+int print_plan(const Config& config) {
+  const std::int64_t vocab = config.model.vocab > 0 ? config.model.vocab : open_data(config, std::nullopt).vocab;
+  const MemoryPlan plan = plan_memory(config, vocab);
+  require_fit(config, vocab, plan);
+  fmt::print("{}\nrun.device = \"meta\" computes nothing: this is the memory that the training would take\n",
+             memory_table(plan));
+  return 0;
 }
 
 }  // namespace
 
 int train(const Config& config) {
+  if (config.run.device == DeviceChoice::meta) {
+    return print_plan(config);
+  }
   StopSignals signals;
   const std::optional<Checkpoint> checkpoint = find_checkpoint(config);
   const data::Dataset dataset = open_data(config, checkpoint);
+  const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
   require_fit(config, dataset.vocab, plan);
   const std::unique_ptr<nn::Device> device = open_device(config);
   Learner learner(*device, config, dataset.vocab);
   load_weights(config, checkpoint, learner);
+  data::Sampler sampler = make_sampler(config, dataset, checkpoint);
+  // Everything that can be refused has been: from here on files change.
   make_out_dir(config);
   print_start(config, learner.model(), dataset, plan);
 
   const std::int64_t first_step = checkpoint ? checkpoint->step() : 0;
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
-  TrainingLoop loop(config, dataset, learner, first_step, peak_flops);
+  TrainingLoop loop(config, dataset, learner, std::move(sampler), first_step, peak_flops);
   if (checkpoint) {
-    loop.restore(sampler_state(*checkpoint));
     fmt::print("goes on after step {} of {} ({})\n", first_step, config.train.steps, checkpoint->path().string());
   }
   if (const std::optional<int> signal = loop.run(signals)) {
     constexpr int kSignalStatus = 128;  // the shell's convention
     return kSignalStatus + *signal;
   }
-  print_sample(config, dataset, learner);
+  print_sample(config, dataset, learner, prompt);
   return 0;
 }
 

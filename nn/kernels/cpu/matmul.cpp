@@ -23,6 +23,12 @@ namespace {
 using Desc = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
 
+// A product over a part of k, with the stride between the rows of a as they lie in memory.
+struct Part {
+  Matmul kernel;
+  std::int64_t a_stride = 0;
+};
+
 // Whether to copy b into the blocked layout of oneDNN's kernels first. The time of the copy is to that of the product
 // as 1 to m. Without it, rows of f32 whose stride is near a multiple of the page size evict each other from the caches,
 // which halves the speed; otherwise oneDNN's own copies, a block at a time, are nearly as good. A vocabulary's table is
@@ -36,29 +42,33 @@ bool packs_b(const Matmul& kernel) {
          kernel.k * kernel.n * size_of(kernel.in) <= kLargestCopy;
 }
 
-// The length of the parts that a product's sums are taken in. oneDNN's transposed copy of a long bf16 a falls out of
-// the caches, so that a gradient of weights, a sum over thousands of tokens, is up to a half faster in parts. It is
-// rounded to c between parts, so c must be f32, and parts of a and b must be whole rows.
+// The length of the parts that a product's sums are taken in. Products with a long k are up to a half faster in parts,
+// since what oneDNN copies for one part stays in the caches: those in f32, and in bf16 those that transpose a (where
+// others only pay for reading c again). Parts meet in c, which must be f32 to lose nothing; those of a transposed b are
+// no faster.
 std::int64_t part_of_k(const Matmul& kernel) {
   constexpr std::int64_t kLongest = 768;
-  constexpr std::int64_t kStep = 32;  // rows that a tile of bf16 takes at once
-  const bool divisible =
-      kernel.in == DType::bf16 && kernel.out == DType::f32 && kernel.transpose_a && !kernel.transpose_b;
-  return divisible ? round_up(ceil_div(kernel.k, ceil_div(kernel.k, kLongest)), kStep) : kernel.k;
+  constexpr std::int64_t kStep = 32;  // what a tile of bf16 takes at once
+  const bool faster_in_parts =
+      kernel.out == DType::f32 && !kernel.transpose_b && (kernel.in == DType::f32 || kernel.transpose_a);
+  return faster_in_parts ? round_up(ceil_div(kernel.k, ceil_div(kernel.k, kLongest)), kStep) : kernel.k;
 }
 
-// Calls f with the products that add up to `kernel`, in order.
+// Calls f with the parts that add up to `kernel`, in order.
 template <class F>
 void for_each_part(const Matmul& kernel, F f) {
   const std::int64_t step = part_of_k(kernel);
-  Matmul part = kernel;
+  const Bytes element_bytes = size_of(kernel.in);
+  const std::int64_t a_stride = kernel.transpose_a ? kernel.m : kernel.k;
+  Part part{.kernel = kernel, .a_stride = a_stride};
   for (std::int64_t begin = 0; begin < kernel.k; begin += step) {
-    part.k = std::min(step, kernel.k - begin);
+    part.kernel.k = std::min(step, kernel.k - begin);
     if (begin > 0) {
-      part.a = static_cast<const char*>(kernel.a) + begin * kernel.m * size_of(kernel.in);
-      part.b = static_cast<const char*>(kernel.b) + begin * kernel.n * size_of(kernel.in);
-      part.bias = nullptr;
-      part.accumulate = true;
+      const std::int64_t a_begin = kernel.transpose_a ? begin * a_stride : begin;
+      part.kernel.a = static_cast<const char*>(kernel.a) + a_begin * element_bytes;
+      part.kernel.b = static_cast<const char*>(kernel.b) + begin * kernel.n * element_bytes;
+      part.kernel.bias = nullptr;
+      part.kernel.accumulate = true;
     }
     f(part);
   }
@@ -68,9 +78,9 @@ dnnl::memory::data_type to_dnnl(DType dtype) {
   return dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
-// A row-major [rows, columns], or the transpose of a row-major [columns, rows].
-Desc matrix(std::int64_t rows, std::int64_t columns, DType dtype, bool transposed) {
-  const Dims strides = transposed ? Dims{1, rows} : Dims{columns, 1};
+// A row-major [rows, columns] with `stride` elements between rows, or the transpose of such a [columns, rows].
+Desc matrix(std::int64_t rows, std::int64_t columns, std::int64_t stride, DType dtype, bool transposed = false) {
+  const Dims strides = transposed ? Dims{1, stride} : Dims{stride, 1};
   return {Dims{rows, columns}, to_dnnl(dtype), strides};
 }
 
@@ -87,7 +97,7 @@ dnnl::primitive_attr own_scratchpad() {
 // A compiled product: b's copy where it is packed, and the multiplication.
 class Plan {
  public:
-  Plan(const dnnl::engine& engine, const Matmul& kernel);
+  Plan(const dnnl::engine& engine, const Part& part);
 
   Bytes workspace_bytes() const { return workspace_bytes_; }
   void execute(dnnl::stream& stream, const Matmul& kernel);
@@ -113,11 +123,12 @@ class Plan {
   Arguments multiply_arguments_;
 };
 
-Plan::Plan(const dnnl::engine& engine, const Matmul& kernel) : engine_(engine) {
-  const Desc a = matrix(kernel.m, kernel.k, kernel.in, kernel.transpose_a);
-  const Desc b = matrix(kernel.k, kernel.n, kernel.in, kernel.transpose_b);
-  const Desc c = matrix(kernel.m, kernel.n, kernel.out, false);
-  const Desc bias = kernel.bias != nullptr ? matrix(1, kernel.n, kernel.in, false) : Desc();
+Plan::Plan(const dnnl::engine& engine, const Part& part) : engine_(engine) {
+  const Matmul& kernel = part.kernel;
+  const Desc a = matrix(kernel.m, kernel.k, part.a_stride, kernel.in, kernel.transpose_a);
+  const Desc b = matrix(kernel.k, kernel.n, kernel.transpose_b ? kernel.k : kernel.n, kernel.in, kernel.transpose_b);
+  const Desc c = matrix(kernel.m, kernel.n, kernel.n, kernel.out);
+  const Desc bias = kernel.bias != nullptr ? matrix(1, kernel.n, kernel.n, kernel.in) : Desc();
   const Desc wanted_b = packs_b(kernel) ? any_layout(b) : b;
 
   dnnl::primitive_attr attributes = own_scratchpad();
@@ -178,10 +189,11 @@ void Plan::execute(dnnl::stream& stream, const Matmul& kernel) {
   stream.wait();
 }
 
-// Everything that identifies a product except its pointers.
-std::string key_of(const Matmul& kernel) {
+// Everything that identifies a part except its pointers.
+std::string key_of(const Part& part) {
+  const Matmul& kernel = part.kernel;
   std::string key = "matmul";
-  for (const std::int64_t extent : {kernel.m, kernel.n, kernel.k}) {
+  for (const std::int64_t extent : {kernel.m, kernel.n, kernel.k, part.a_stride}) {
     key.append(reinterpret_cast<const char*>(&extent), sizeof extent);
   }
   for (const int flag :
@@ -192,32 +204,32 @@ std::string key_of(const Matmul& kernel) {
   return key;
 }
 
-Plan make_plan(const dnnl::engine& engine, const Matmul& kernel) {
+Plan make_plan(const dnnl::engine& engine, const Part& part) {
   try {
-    return {engine, kernel};
+    return {engine, part};
   } catch (const dnnl::error& error) {
     fail<DeviceError>("[matmul] {} to {}: expected a product that this processor's oneDNN has, got: {}",
-                      name(kernel.in), name(kernel.out), error.what());
+                      name(part.kernel.in), name(part.kernel.out), error.what());
   }
 }
 
-Plan& plan_of(Machine& machine, const Matmul& kernel) {
+Plan& plan_of(Machine& machine, const Part& part) {
   // Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread, which need not be the
   // thread that opened the machine.
   omp_set_num_threads(machine.threads());
-  return machine.cached<Plan>(key_of(kernel), [&] { return make_plan(machine.engine(), kernel); });
+  return machine.cached<Plan>(key_of(part), [&] { return make_plan(machine.engine(), part); });
 }
 
 }  // namespace
 
 Bytes workspace_bytes(Machine& machine, const Matmul& kernel) {
   Bytes bytes = 0;
-  for_each_part(kernel, [&](const Matmul& part) { bytes = std::max(bytes, plan_of(machine, part).workspace_bytes()); });
+  for_each_part(kernel, [&](const Part& part) { bytes = std::max(bytes, plan_of(machine, part).workspace_bytes()); });
   return bytes;
 }
 
 void run(Machine& machine, const Matmul& kernel) {
-  for_each_part(kernel, [&](const Matmul& part) { plan_of(machine, part).execute(machine.stream(), part); });
+  for_each_part(kernel, [&](const Part& part) { plan_of(machine, part).execute(machine.stream(), part.kernel); });
 }
 
 }  // namespace retape::nn::cpu
