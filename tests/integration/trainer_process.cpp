@@ -1,0 +1,127 @@
+#include "tests/integration/trainer_process.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <sstream>
+#include <system_error>
+#include <thread>
+
+namespace retape::integration {
+namespace {
+
+// Far more than the slowest test takes on a busy machine.
+constexpr std::chrono::minutes kPatience{5};
+
+int check(int result, const char* call) {
+  if (result < 0) {
+    throw std::system_error(errno, std::generic_category(), call);
+  }
+  return result;
+}
+
+std::string contents(int file) {
+  std::string text(static_cast<std::size_t>(check(static_cast<int>(lseek(file, 0, SEEK_END)), "lseek")), '\0');
+  text.resize(static_cast<std::size_t>(check(static_cast<int>(pread(file, text.data(), text.size(), 0)), "pread")));
+  return text;
+}
+
+// In the child, between fork and exec.
+void enter(const Surroundings& surroundings, int out, int err) {
+  dup2(out, STDOUT_FILENO);
+  dup2(err, STDERR_FILENO);
+  if (surroundings.largest_file) {
+    const auto bytes = static_cast<rlim_t>(*surroundings.largest_file);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    std::signal(SIGXFSZ, SIG_IGN);  // so that write fails with an error, as on a full disk
+  }
+  for (const int stream : surroundings.closed_streams) {
+    close(stream);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> lines;
+  std::istringstream stream{std::string(text)};
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+TrainerProcess::TrainerProcess(const std::vector<std::string>& arguments, const Surroundings& surroundings)
+    : out_(check(memfd_create("stdout", MFD_CLOEXEC), "memfd_create")),
+      err_(check(memfd_create("stderr", MFD_CLOEXEC), "memfd_create")) {
+  std::vector<std::string> words{RETAPE_TRAINER};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) {
+    argv.push_back(word.data());
+  }
+  argv.push_back(nullptr);
+  pid_ = check(fork(), "fork");
+  if (pid_ == 0) {
+    enter(surroundings, out_, err_);
+    execv(argv.front(), argv.data());
+    _exit(127);
+  }
+}
+
+TrainerProcess::~TrainerProcess() {
+  if (!wait_status_) {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  close(out_);
+  close(err_);
+}
+
+void TrainerProcess::send(int signal) const {
+  if (!wait_status_) {
+    kill(pid_, signal);
+  }
+}
+
+bool TrainerProcess::has_ended() {
+  int status = 0;
+  if (!wait_status_ && check(waitpid(pid_, &status, WNOHANG), "waitpid") == pid_) {
+    wait_status_ = status;
+  }
+  return wait_status_.has_value();
+}
+
+Exit TrainerProcess::wait() {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  bool killed = false;
+  while (!has_ended()) {
+    if (!killed && std::chrono::steady_clock::now() > deadline) {
+      ADD_FAILURE() << "the trainer does not end";
+      send(SIGKILL);
+      killed = true;
+    }
+    pause(std::chrono::milliseconds(1));
+  }
+  const int status = *wait_status_;
+  return {.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+          .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+          .out = contents(out_),
+          .err = contents(err_)};
+}
+
+Exit run_trainer(const std::vector<std::string>& arguments, const Surroundings& surroundings) {
+  return TrainerProcess(arguments, surroundings).wait();
+}
+
+void pause(std::chrono::microseconds time) {
+  std::this_thread::sleep_for(time);
+}
+
+}  // namespace retape::integration
