@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "nn/kernels/cpu/widened_matmul.h"
 #include "nn/runtime/allocator.h"
 #include "nn/runtime/cpu/machine.h"
 
@@ -47,11 +48,11 @@ bool packs_b(const Matmul& kernel) {
 // others only pay for reading c again). Parts meet in c, which must be f32 to lose nothing; those of a transposed b are
 // no faster.
 std::int64_t part_of_k(const Matmul& kernel) {
-  constexpr std::int64_t kLongest = 768;
   constexpr std::int64_t kStep = 32;  // what a tile of bf16 takes at once
+  const std::int64_t longest = kernel.in == DType::f32 ? 512 : 768;
   const bool faster_in_parts =
       kernel.out == DType::f32 && !kernel.transpose_b && (kernel.in == DType::f32 || kernel.transpose_a);
-  return faster_in_parts ? round_up(ceil_div(kernel.k, ceil_div(kernel.k, kLongest)), kStep) : kernel.k;
+  return faster_in_parts ? round_up(ceil_div(kernel.k, ceil_div(kernel.k, longest)), kStep) : kernel.k;
 }
 
 // Calls f with the parts that add up to `kernel`, in order.
@@ -214,21 +215,43 @@ Plan make_plan(const dnnl::engine& engine, const Part& part) {
 }
 
 Plan& plan_of(Machine& machine, const Part& part) {
-  // Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread, which need not be the
-  // thread that opened the machine.
-  omp_set_num_threads(machine.threads());
   return machine.cached<Plan>(key_of(part), [&] { return make_plan(machine.engine(), part); });
+}
+
+// Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread, which need not be the
+// thread that opened the machine.
+void take_threads(const Machine& machine) {
+  omp_set_num_threads(machine.threads());
+}
+
+bool has_bf16(Machine& machine) {
+  return machine.cached<bool>("matmul has bf16", [&] {
+    const Desc square = matrix(64, 64, 64, DType::bf16);
+    const dnnl::matmul::desc product(square, square, square);
+    constexpr bool kMayBeAbsent = true;
+    return static_cast<bool>(
+        dnnl::matmul::primitive_desc(product, dnnl::primitive_attr(), machine.engine(), kMayBeAbsent));
+  });
 }
 
 }  // namespace
 
 Bytes workspace_bytes(Machine& machine, const Matmul& kernel) {
+  take_threads(machine);
+  if (kernel.in == DType::bf16 && !has_bf16(machine)) {
+    return widened_workspace_bytes(machine, kernel);
+  }
   Bytes bytes = 0;
   for_each_part(kernel, [&](const Part& part) { bytes = std::max(bytes, plan_of(machine, part).workspace_bytes()); });
   return bytes;
 }
 
 void run(Machine& machine, const Matmul& kernel) {
+  take_threads(machine);
+  if (kernel.in == DType::bf16 && !has_bf16(machine)) {
+    run_widened(machine, kernel);
+    return;
+  }
   for_each_part(kernel, [&](const Part& part) { plan_of(machine, part).execute(machine.stream(), part.kernel); });
 }
 

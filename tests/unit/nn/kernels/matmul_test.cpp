@@ -1,5 +1,6 @@
 #include "nn/kernels/matmul.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <tuple>
 #include <vector>
 
+#include "nn/kernels/cpu/widened_matmul.h"
 #include "nn/kernels/launch.h"
 #include "nn/runtime/cpu/machine.h"
 
@@ -163,6 +165,23 @@ class MatmulTest : public testing::TestWithParam<Extents> {
     return all;
   }
 
+  static std::string describe(const Case& c) {
+    return fmt::format("{} to {}, transpose {} {}, accumulate {}, bias {}", name(c.in), name(c.out), c.transpose_a,
+                       c.transpose_b, c.accumulate, c.bias);
+  }
+
+  // f32 sums in any order, and one rounding to the dtype of c.
+  static void expect_close(const Case& c, const std::vector<double>& got, const Product::Expected& expected) {
+    const double sum_error = 1e-6 * std::sqrt(static_cast<double>(c.k));
+    const double rounding = c.out == DType::bf16 ? 1.0 / 256 : 0;
+    ASSERT_EQ(got.size(), expected.values.size());
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      ASSERT_NEAR(got[i], expected.values[i],
+                  sum_error * expected.magnitudes[i] + rounding * std::abs(expected.values[i]))
+          << "element " << i;
+    }
+  }
+
   Device device_{two_threads(DeviceKind::cpu)};
   Context context_{device_};
   std::mt19937 generator_{1};
@@ -170,20 +189,29 @@ class MatmulTest : public testing::TestWithParam<Extents> {
 
 TEST_P(MatmulTest, IsTheProductInFloat64) {
   for (const Case& c : cases(GetParam())) {
-    SCOPED_TRACE(testing::Message() << name(c.in) << " to " << name(c.out) << ", transpose " << c.transpose_a
-                                    << c.transpose_b << ", accumulate " << c.accumulate << ", bias " << c.bias);
+    SCOPED_TRACE(describe(c));
     Product product(device_, c, generator_);
+    const Product::Expected expected = product.expected();
     launch_with_workspace(context_, product.kernel());
-    const auto expected = product.expected();
-    const auto got = read(product.c());
-    // f32 sums in any order, and one rounding to the dtype of c.
-    const double sum_error = 1e-6 * std::sqrt(static_cast<double>(c.k));
-    const double rounding = c.out == DType::bf16 ? 1.0 / 256 : 0;
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      ASSERT_NEAR(got[i], expected.values[i],
-                  sum_error * expected.magnitudes[i] + rounding * std::abs(expected.values[i]))
-          << "element " << i;
+    expect_close(c, read(product.c()), expected);
+  }
+}
+
+// The way of processors without bf16, taken here whatever this one has.
+TEST_P(MatmulTest, IsTheProductInFloat64WhenWidened) {
+  for (const Case& c : cases(GetParam())) {
+    if (c.in != DType::bf16) {
+      continue;
     }
+    SCOPED_TRACE(describe(c));
+    Product product(device_, c, generator_);
+    const Product::Expected expected = product.expected();
+    Matmul kernel = product.kernel();
+    const Bytes bytes = cpu::widened_workspace_bytes(device_.cpu(), kernel);
+    const Tensor workspace(device_, Shape{ceil_div(bytes, size_of(DType::f32))}, DType::f32, Tag::workspace);
+    kernel.workspace = workspace.data();
+    cpu::run_widened(device_.cpu(), kernel);
+    expect_close(c, read(product.c()), expected);
   }
 }
 
