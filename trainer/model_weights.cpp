@@ -25,7 +25,7 @@ template <class Stored, class Convert>
 std::vector<float> converted(const NamedBytes& tensor, Convert convert) {
   std::vector<float> values(tensor.bytes.size() / sizeof(Stored));
   for (std::size_t i = 0; i < values.size(); ++i) {
-    Stored stored;
+    Stored stored{};
     std::memcpy(&stored, tensor.bytes.data() + i * sizeof(Stored), sizeof(Stored));
     values[i] = convert(stored);
   }
@@ -107,6 +107,7 @@ void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt
 
 NamedBytes named_bytes(std::string name, const nn::Tensor& tensor) {
   std::vector<std::int64_t> shape;
+  shape.reserve(nn::Shape::kMaxRank);
   for (int i = 0; i < tensor.shape().rank(); ++i) {
     shape.push_back(tensor.shape()[i]);
   }
@@ -120,6 +121,7 @@ NamedBytes named_bytes(std::string name, const nn::Tensor& tensor) {
 
 void export_weights(const std::filesystem::path& path, const Gpt& model) {
   std::vector<NamedBytes> tensors;
+  tensors.reserve(model.parameters().size());
   for (const nn::Parameter* parameter : model.parameters()) {
     tensors.push_back(named_bytes(parameter->name(), parameter->weight()));
   }

@@ -6,7 +6,7 @@
 
 namespace retape::trainer {
 
-StopSignals::StopSignals() : signals_{}, before_{} {
+StopSignals::StopSignals() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);

@@ -18,8 +18,8 @@ class StopSignals {
   std::optional<int> take();
 
  private:
-  sigset_t signals_;
-  sigset_t before_;
+  sigset_t signals_{};
+  sigset_t before_{};
 };
 
 }  // namespace retape::trainer

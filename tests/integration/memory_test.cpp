@@ -26,8 +26,8 @@ struct PlannedRun {
 };
 
 // Names a test.
-void PrintTo(const PlannedRun& run, std::ostream* stream) {
-  *stream << run.name;
+std::ostream& operator<<(std::ostream& stream, const PlannedRun& run) {
+  return stream << run.name;
 }
 
 class PredictedPeak : public TrainingCase, public testing::WithParamInterface<std::tuple<PlannedRun, const char*>> {

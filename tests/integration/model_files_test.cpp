@@ -117,7 +117,7 @@ class Weights : public TrainingCase {
   // The weights of some steps, as the program exports them.
   std::filesystem::path exported(const Settings& more = {}) const {
     train_batch("exported", more + Settings{"train.steps=3"});
-    const std::filesystem::path file = path("weights.safetensors");
+    std::filesystem::path file = path("weights.safetensors");
     const Exit exit = run_trainer(arguments("export", one_batch("exported") + more, {"--output", file.string()}));
     EXPECT_TRUE(exit.ok()) << exit.err;
     return file;

@@ -63,6 +63,7 @@ TrainerProcess::TrainerProcess(const std::vector<std::string>& arguments, const 
   std::vector<std::string> words{RETAPE_TRAINER};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }
