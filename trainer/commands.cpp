@@ -55,8 +55,10 @@ int print_sample(const Config& config, const SampleCommand& command) {
                      config.run.out_dir);
   const std::vector<data::Token> prompt = tokenizer->encode(command.prompt);
   const TrainedModel trained(config, checkpoint, vocab_of(config, checkpoint));
+  SamplingOptions options = command.options;
+  options.vocab = tokenizer->vocab_size();
   const std::vector<std::int32_t> text =
-      sample(trained.learner->context(), trained.learner->model(), {prompt.begin(), prompt.end()}, command.options);
+      sample(trained.learner->context(), trained.learner->model(), {prompt.begin(), prompt.end()}, options);
   fmt::print("{}{}\n", command.prompt, tokenizer->decode(text));
   return 0;
 }

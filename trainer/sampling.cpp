@@ -44,6 +44,8 @@ std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<s
   require<ConfigError>(!prompt.empty(), "[sample] prompt: expected at least one token, got none");
   require<ConfigError>(options.temperature >= 0, "[sample] temperature: expected 0 or more, got {}",
                        options.temperature);
+  require<ConfigError>(options.vocab <= model.shape().vocab, "[sample] vocab: expected at most {}, got {}",
+                       model.shape().vocab, options.vocab);
   model.set_training(false);
   const nn::RngRange rng{.seed = options.seed, .offset = 0};
   std::vector<std::int32_t> text = std::move(prompt);
@@ -52,7 +54,10 @@ std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<s
     const auto length = std::min(static_cast<std::int64_t>(text.size()), model.shape().seq_len);
     nn::Tensor tokens(context.device(), nn::Shape{1, length}, nn::DType::i32, nn::Tag::activations);
     tokens.from_host(std::span<const std::int32_t>(text).last(static_cast<std::size_t>(length)));
-    const std::vector<float> logits = model.next_logits(context, tokens).to_host<float>();
+    std::vector<float> logits = model.next_logits(context, tokens).to_host<float>();
+    if (options.vocab > 0) {
+      logits.resize(static_cast<std::size_t>(options.vocab));
+    }
     text.push_back(draw(logits, options, rng.bits(i) * 0x1p-32));
   }
   text.erase(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(prompt_length));

@@ -13,6 +13,7 @@ struct SamplingOptions {
   double temperature = 0.8;  // 0 takes the likeliest token each time
   std::int64_t top_k = 200;  // only among the k likeliest; 0: all
   std::uint64_t seed = 1;
+  std::int64_t vocab = 0;  // ids that may be drawn, as a table may be longer than its tokenizer's; 0: all
 };
 
 // The tokens that follow `prompt`, which has at least one. Longer texts than the model's positions are cut at the left.

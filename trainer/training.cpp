@@ -151,9 +151,10 @@ void print_sample(const Config& config, const data::Dataset& dataset, Learner& l
   if (prompt.empty()) {
     return;
   }
-  const std::vector<std::int32_t> text =
-      sample(learner.context(), learner.model(), std::move(prompt),
-             {.tokens = config.run.sample_tokens, .seed = static_cast<std::uint64_t>(config.run.seed)});
+  const std::vector<std::int32_t> text = sample(learner.context(), learner.model(), std::move(prompt),
+                                                {.tokens = config.run.sample_tokens,
+                                                 .seed = static_cast<std::uint64_t>(config.run.seed),
+                                                 .vocab = dataset.tokenizer->vocab_size()});
   fmt::print("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text));
 }
 

@@ -41,6 +41,16 @@ TEST_F(Preparing, TrainsAndSamplesLikeTheText) {
   EXPECT_EQ(run_trainer(arguments("sample", settings("text"), options)).out, sampled.out);
 }
 
+// Of 64 rows of the token table the tokenizer knows 22; a model that has hardly learnt would draw the others.
+TEST_F(Preparing, SamplesOnlyWhatTheTokenizerKnows) {
+  const Settings padded{"data.tokenizer=char", "model.vocab=64", "run.sample_tokens=60", "run.sample_prompt=abc"};
+  train("padded", padded);
+  const Exit sampled = run_trainer(
+      arguments("sample", settings("padded") + padded, {"--prompt", "abc", "--tokens", "60", "--temperature", "5"}));
+  ASSERT_TRUE(sampled.ok()) << sampled.err;
+  EXPECT_EQ(sampled.out.size(), 3U + 60U + 1U);
+}
+
 TEST_F(Preparing, LeavesNothingWhereTheDiskIsFull) {
   const Exit refused =
       run_trainer({"prepare", "--input", path("text.txt").string(), "--output", path("tokens.bin").string()},
