@@ -68,6 +68,11 @@ void Gradients::give(int i, Tensor gradient) {
 
 void Gradients::add(ValueId id, Tensor gradient) {
   Tensor& sum = target(id);
+  const detail::Value& value = graph_.value(id);
+  const DType expected = value.slot != nullptr ? value.slot->dtype : value.dtype;
+  require<ShapeError>(gradient.dtype() == expected && gradient.shape() == value.shape,
+                      "[tape] gradient of {}: expected {} {}, got {} {}", value.name, name(expected), value.shape.str(),
+                      name(gradient.dtype()), gradient.shape().str());
   if (!sum.defined()) {
     gradient.storage()->retag(Tag::gradients);
     sum = std::move(gradient);

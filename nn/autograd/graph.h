@@ -44,7 +44,6 @@ struct Node {
   Reads reads;
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
-  int runs = 1;  // of forward, rebuilds included
 };
 
 struct Graph {

@@ -143,7 +143,6 @@ void Rebuilder::make_outputs(Node& node, const Step& step) {
   if (step.forward) {
     const Outputs made =
         node.op->forward(context_, node.args.get(), {.tensors = inputs, .rng = node.rng, .recording = true});
-    ++node.runs;
     ++stats_.rebuilt_ops;
     stats_.rebuilt_flops += node.op->cost(node.args.get(), graph_.input_shapes(node)).flops;
     for (std::size_t j = 0; j < made.size(); ++j) {

@@ -314,11 +314,6 @@ void Tape::abandon_regions_down_to(RegionId id) noexcept {
   }
 }
 
-int Tape::runs_of(const Var& value) const {
-  require_mine(value, "runs_of");
-  return value.id_ == kNone ? 1 : graph_->node(graph_->value(value.id_).producer).runs;
-}
-
 void Tape::backward(Var loss, BackwardOptions options) {
   require_alive("backward");
   require_mine(loss, "backward");

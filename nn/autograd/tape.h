@@ -103,7 +103,6 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
 
   Context& context() { return context_; }
-  bool recording() const { return options_.record; }
 
   // A value from outside. With a slot its gradient is summed there; the slot must outlive backward.
   Var leaf(Tensor data, GradientSlot* slot = nullptr, std::string_view name = {},
@@ -126,8 +125,6 @@ class Tape {
   void backward(Var loss, BackwardOptions options = {});
 
   const TapeStats& stats() const { return stats_; }
-  // How often the forward of the node that made this value ran.
-  int runs_of(const Var& value) const;
 
  private:
   friend class RegionScope;
