@@ -20,7 +20,7 @@ void Progress::step(const StepRow& row) {
                std::string(static_cast<std::size_t>(kWidth) - filled, ' '), done, steps_, numbers, time_left(done));
     std::fflush(stdout);
     bar_shown_ = true;
-  } else if (row.step % log_every_ == 0 || done == steps_) {
+  } else if (done % log_every_ == 0 || row.step == first_step_ || done == steps_) {
     fmt::print("step {}/{}  {}  {:.1f} ms  {} left\n", done, steps_, numbers, row.step_ms, time_left(done));
     std::fflush(stdout);
   }
