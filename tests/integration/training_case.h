@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tests/integration/trainer_process.h"
-#include "tests/unit/data/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace retape::integration {
 
@@ -31,7 +31,7 @@ class TrainingCase : public testing::Test {
   TrainingCase();
 
   std::filesystem::path path(const std::string& name) const { return folder_ / name; }
-  const data::TempDir& folder() const { return folder_; }
+  const TempDir& folder() const { return folder_; }
   std::filesystem::path out_dir(const std::string& run) const { return folder_ / run; }
   std::filesystem::path checkpoints(const std::string& run) const { return out_dir(run) / "checkpoints"; }
 
@@ -51,7 +51,7 @@ class TrainingCase : public testing::Test {
   void expect_same_bits(const std::string& expected, const std::string& found) const;
 
  private:
-  data::TempDir folder_;
+  TempDir folder_;
 };
 
 // The bytes of a file.

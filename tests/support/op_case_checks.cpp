@@ -7,6 +7,7 @@
 
 #include "tests/support/op_bench.h"
 #include "tests/support/op_case.h"
+#include "tests/support/policies.h"
 #include "tests/support/test_ops.h"
 
 namespace retape::nn {
@@ -116,24 +117,6 @@ void expect_gradient(FiniteDifferences& differences, std::size_t input, const st
     EXPECT_NEAR(projected, differences.along(input, signs), tolerance.of(0, norm)) << name << ", all elements";
   }
 }
-
-class DropInRegions final : public RetentionPolicy {
- public:
-  Decision decide(const ValueInfo& value) const override {
-    return {.what = value.home->depth > 0 ? Retain::recompute : Retain::keep};
-  }
-};
-
-class DropNamed final : public RetentionPolicy {
- public:
-  explicit DropNamed(std::string_view name) : name_(name) {}
-  Decision decide(const ValueInfo& value) const override {
-    return {.what = value.name == name_ ? Retain::recompute : Retain::keep};
-  }
-
- private:
-  std::string_view name_;
-};
 
 class AllocationLog final : public AllocatorObserver {
  public:

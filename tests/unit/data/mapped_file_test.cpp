@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "nn/base/error.h"
-#include "tests/unit/data/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace retape::data {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "nn/base/error.h"
-#include "tests/unit/data/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace retape::data {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "data/dataset.h"
 #include "nn/base/error.h"
-#include "tests/unit/data/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace retape::data {
 namespace {

@@ -17,12 +17,12 @@
 #include <vector>
 
 #include "nn/base/error.h"
-#include "tests/unit/data/temp_dir.h"
+#include "tests/support/file_size_limit.h"
+#include "tests/support/temp_dir.h"
 
 namespace retape::trainer {
 namespace {
 
-using data::TempDir;
 using nlohmann::json;
 using testing::AllOf;
 using testing::ElementsAre;
@@ -88,27 +88,6 @@ bool is_whole(const std::filesystem::path& path) {
     return false;
   }
 }
-
-// Lets files of this process grow to `bytes`: a write beyond fails part-way as it does on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    ::signal(SIGXFSZ, handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
 
 TEST(Checkpoints, RoundTrip) {
   const TempDir dir;

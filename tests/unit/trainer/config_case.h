@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -11,23 +10,14 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "tests/support/temp_dir.h"
 #include "trainer/config_loader.h"
 
 namespace retape::trainer {
 
 class ConfigCase : public testing::Test {
- public:
-  ConfigCase() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "retape_config_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-  }
-  ~ConfigCase() override {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-
  protected:
-  const std::filesystem::path& folder() const { return folder_; }
+  const std::filesystem::path& folder() const { return folder_.path(); }
   std::filesystem::path file() const { return folder_ / "gpt.toml"; }
 
   void write(std::string_view text) const { std::ofstream(file(), std::ios::binary) << text; }
@@ -52,7 +42,7 @@ class ConfigCase : public testing::Test {
       load_config(path, overrides);
     } catch (const ConfigError& error) {
       std::string message = error.what();
-      const std::string prefix = folder_.string() + "/";
+      const std::string prefix = folder().string() + "/";
       if (message.starts_with(prefix)) {
         message.erase(0, prefix.size());
       }
@@ -64,7 +54,7 @@ class ConfigCase : public testing::Test {
   }
 
  private:
-  std::filesystem::path folder_;
+  TempDir folder_;
 };
 
 }  // namespace retape::trainer

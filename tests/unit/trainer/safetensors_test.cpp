@@ -9,12 +9,11 @@
 #include <vector>
 
 #include "nn/base/error.h"
-#include "tests/unit/data/temp_dir.h"
+#include "tests/support/temp_dir.h"
 
 namespace retape::trainer {
 namespace {
 
-using data::TempDir;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;

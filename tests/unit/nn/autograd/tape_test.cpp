@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "tests/support/meter.h"
+#include "tests/support/policies.h"
 #include "tests/unit/nn/autograd/toy_ops.h"
 
 namespace retape::nn {
@@ -18,26 +19,6 @@ using toy::DoubleReadingOutput;
 using toy::Log;
 using toy::Sum;
 using toy::TwoStage;
-
-// Lets go of every value that belongs to a region, keeps those of the root: full checkpointing.
-class DropInRegions final : public RetentionPolicy {
- public:
-  Decision decide(const ValueInfo& value) const override {
-    return {.what = value.home->depth > 0 ? Retain::recompute : Retain::keep};
-  }
-};
-
-// Lets go of the values of one name.
-class DropNamed final : public RetentionPolicy {
- public:
-  explicit DropNamed(std::string_view name) : name_(name) {}
-  Decision decide(const ValueInfo& value) const override {
-    return {.what = value.name == name_ ? Retain::recompute : Retain::keep};
-  }
-
- private:
-  std::string_view name_;
-};
 
 class TapeTest : public testing::Test {
  protected:

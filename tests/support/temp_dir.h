@@ -14,7 +14,7 @@
 #include <system_error>
 #include <vector>
 
-namespace retape::data {
+namespace retape {
 
 class TempDir {
  public:
@@ -61,4 +61,4 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-}  // namespace retape::data
+}  // namespace retape
