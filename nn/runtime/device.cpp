@@ -34,7 +34,8 @@ std::string_view name(DeviceKind kind) {
 Device::Device(const DeviceOptions& options)
     : kind_(options.kind),
       cpu_(std::make_unique<cpu::Machine>(options.threads)),
-      memory_(std::make_unique<Allocator>(std::string(name(kind_)), open_memory(kind_), options.memory_limit)) {
+      memory_(std::make_unique<Allocator>(options.memory_name.empty() ? std::string(name(kind_)) : options.memory_name,
+                                          open_memory(kind_), options.memory_limit)) {
   if (kind_ == DeviceKind::meta && options.modelled == DeviceKind::cuda) {
     cuda::open_memory();
   }

@@ -1,12 +1,23 @@
 #include "nn/tensor/tensor.h"
 
+#include <cstddef>
+
 namespace retape::nn {
 
 Storage::Storage(Device& device, Bytes bytes, Tag tag)
-    : device_(&device), block_(device.memory().allocate(bytes, tag)) {}
+    : device_(&device), block_(device.memory().allocate(bytes, tag)), data_(Allocator::address(block_)) {}
+
+Storage::Storage(std::shared_ptr<Storage> whole, Bytes offset)
+    : device_(&whole->device()), whole_(std::move(whole)), offset_(offset), data_(nullptr) {
+  require<ShapeError>(0 <= offset && offset <= whole_->bytes(), "[storage] view: expected an offset of 0 to {}, got {}",
+                      whole_->bytes(), offset);
+  data_ = static_cast<std::byte*>(whole_->data()) + offset;
+}
 
 Storage::~Storage() {
-  device_->memory().free(block_);
+  if (block_ != nullptr) {
+    device_->memory().free(block_);
+  }
 }
 
 Tensor::Tensor(Device& device, const Shape& shape, DType dtype, Tag tag)

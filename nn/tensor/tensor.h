@@ -14,22 +14,34 @@
 
 namespace retape::nn {
 
-// Owns one block of an allocator, which must outlive it.
+// One block of an allocator, which must outlive it, or a view into another storage.
 class Storage {
  public:
   Storage(Device& device, Bytes bytes, Tag tag);
+  // A view of what lies from `offset` on. It keeps the whole alive, which alone is booked: retag does nothing here.
+  // Throws ShapeError for an offset outside the whole.
+  Storage(std::shared_ptr<Storage> whole, Bytes offset);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
   Device& device() const { return *device_; }
-  void* data() const { return Allocator::address(block_); }
-  Tag tag() const { return Allocator::tag(block_); }
-  void retag(Tag tag) { device_->memory().retag(block_, tag); }
+  void* data() const { return data_; }
+  // From data() to the end of the block.
+  Bytes bytes() const { return whole_ == nullptr ? Allocator::size(block_) : whole_->bytes() - offset_; }
+  Tag tag() const { return whole_ == nullptr ? Allocator::tag(block_) : whole_->tag(); }
+  void retag(Tag tag) {
+    if (block_ != nullptr) {
+      device_->memory().retag(block_, tag);
+    }
+  }
 
  private:
   Device* device_;
-  Allocator::Block* block_;
+  Allocator::Block* block_ = nullptr;  // null in a view
+  std::shared_ptr<Storage> whole_;     // null unless a view
+  Bytes offset_ = 0;
+  void* data_;
 };
 
 class Tensor {

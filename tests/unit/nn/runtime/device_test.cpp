@@ -84,6 +84,16 @@ TEST(Device, ALimitHoldsOnEveryDevice) {
   }
 }
 
+TEST(Device, ItsMemoryMayHaveAName) {
+  Device device({.threads = 1, .memory_limit = 1_MiB, .memory_name = "host"});
+  try {
+    device.memory().allocate(2_MiB, Tag::checkpoints);
+    ADD_FAILURE() << "expected OutOfMemory";
+  } catch (const OutOfMemory& error) {
+    EXPECT_THAT(error.what(), HasSubstr("[host] out of memory: 2.0 MiB"));
+  }
+}
+
 TEST(Device, WithoutCudaItSaysSoInOneLine) {
   if (cuda::why_unavailable().empty()) {
     GTEST_SKIP() << "CUDA is here";

@@ -90,6 +90,43 @@ TEST_F(TensorTest, IsMadeAgainFromItsStorage) {
   EXPECT_EQ(stats().live, 0);
 }
 
+TEST_F(TensorTest, AViewLooksIntoAWholeAndKeepsItAlive) {
+  std::optional<Tensor> whole = make({6});
+  whole->from_host<float>(std::vector{0.0F, 1.0F, 2.0F, 3.0F, 4.0F, 5.0F});
+  std::optional<Tensor> outer(Tensor(std::make_shared<Storage>(whole->storage(), 8), {2, 2}, DType::f32));
+  const Tensor inner(std::make_shared<Storage>(outer->storage(), 4), {2}, DType::f32);
+  EXPECT_THAT(outer->to_host<float>(), ElementsAre(2.0F, 3.0F, 4.0F, 5.0F));
+  EXPECT_THAT(inner.to_host<float>(), ElementsAre(3.0F, 4.0F));
+  EXPECT_EQ(whole->storage()->bytes(), 256);
+  EXPECT_EQ(inner.storage()->bytes(), 244);
+  EXPECT_EQ(&inner.device(), &device_);
+  EXPECT_TRUE(inner.unique());
+  EXPECT_EQ(stats().allocations, 1);
+  whole.reset();
+  outer.reset();
+  EXPECT_EQ(stats().live, 256);
+  EXPECT_THAT(inner.to_host<float>(), ElementsAre(3.0F, 4.0F));
+}
+
+TEST_F(TensorTest, AViewIsBookedAsItsWhole) {
+  const Tensor whole = make({64});
+  const Tensor view(std::make_shared<Storage>(whole.storage(), 16), {4}, DType::f32);
+  view.storage()->retag(Tag::gradients);
+  EXPECT_EQ(view.storage()->tag(), Tag::activations);
+  EXPECT_EQ(stats().live_by_tag[static_cast<std::size_t>(Tag::activations)], 256);
+  whole.storage()->retag(Tag::checkpoints);
+  EXPECT_EQ(view.storage()->tag(), Tag::checkpoints);
+}
+
+TEST_F(TensorTest, AViewLiesInsideItsWhole) {
+  const Tensor whole = make({64});
+  EXPECT_NO_THROW(Storage(whole.storage(), 256));
+  EXPECT_EQ(shape_error([&] { (void)Storage(whole.storage(), 257); }),
+            "[storage] view: expected an offset of 0 to 256, got 257");
+  EXPECT_EQ(shape_error([&] { (void)Storage(whole.storage(), -1); }),
+            "[storage] view: expected an offset of 0 to 256, got -1");
+}
+
 TEST_F(TensorTest, ReshapedSharesMemory) {
   const Tensor a = make({2, 6}, DType::bf16);
   const Tensor b = a.reshaped({3, 4});
