@@ -1,5 +1,7 @@
 #include "data/sampler.h"
 
+#include <algorithm>
+#include <bit>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -31,6 +33,24 @@ std::uint64_t uniform_below(std::uint64_t bound, std::uint64_t seed, std::uint64
     bits = mix(bits + kGamma);
   }
   return bits % bound;
+}
+
+// Where `index` goes in a random order of [0, count): a Feistel network is a bijection of the next power of four,
+// walked until it is inside. Source: Black, Rogaway 2002, "Ciphers with arbitrary finite domains".
+std::uint64_t shuffled(std::uint64_t index, std::uint64_t count, std::uint64_t key) {
+  constexpr std::uint64_t kRounds = 4;
+  const int half_bits = (std::bit_width(count - 1) + 1) / 2;
+  const std::uint64_t mask = (std::uint64_t{1} << half_bits) - 1;
+  do {
+    std::uint64_t left = index >> half_bits;
+    std::uint64_t right = index & mask;
+    for (std::uint64_t round = 0; round < kRounds; ++round) {
+      left ^= mix(mix(key + round) + (right + 1) * kGamma) & mask;
+      std::swap(left, right);
+    }
+    index = (left << half_bits) | right;
+  } while (index >= count);
+  return index;
 }
 
 }  // namespace
@@ -102,8 +122,15 @@ std::int64_t Sampler::row_start(std::int64_t row) const {
   if (config_.order == Order::kSequential) {
     return row * config_.seq_len;
   }
-  const auto starts = static_cast<std::uint64_t>(tokens_.size() - config_.seq_len);
-  return static_cast<std::int64_t>(uniform_below(starts, state_.seed, static_cast<std::uint64_t>(row)));
+  // An epoch starts at one of `offsets` positions, and its rows leave at most two rows' tokens out.
+  const std::int64_t starts = tokens_.size() - config_.seq_len;
+  const std::int64_t rows = std::max<std::int64_t>(1, starts / config_.seq_len);
+  const std::int64_t offsets = starts - (rows - 1) * config_.seq_len;
+  const auto epoch = static_cast<std::uint64_t>(row / rows);
+  const std::uint64_t offset = uniform_below(static_cast<std::uint64_t>(offsets), state_.seed, epoch);
+  const std::uint64_t place = shuffled(static_cast<std::uint64_t>(row % rows), static_cast<std::uint64_t>(rows),
+                                       mix(state_.seed + kGamma) + epoch);
+  return static_cast<std::int64_t>(offset) + static_cast<std::int64_t>(place) * config_.seq_len;
 }
 
 }  // namespace retape::data

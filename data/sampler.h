@@ -1,11 +1,12 @@
 // Draws the batches of training. Which rows come is a function of a small state that is saved and restored.
 //
-//   random      a row starts anywhere in [0, n - T - 1], each position as likely as any other. Where row k of the run
-//               starts depends on the seed and on k alone, so R ranks with B rows draw what one rank with R B rows
-//               draws
+//   random      epoch by epoch, the tokens are cut into rows of T from an offset that each epoch draws anew, and the
+//   rows
+//               come in an order that each epoch draws anew: every token is seen before any is seen again, in windows
+//               that differ from epoch to epoch. Where row k of the run starts depends on the seed and on k alone, so R
+//               ranks with B rows draw what one rank with R B rows draws
 //   sequential  the rows follow each other through the tokens: with one rank, row b of step s starts at (s B + b) T.
-//   When
-//               the next global batch does not fit whole, it comes from the start again
+//               When the next global batch does not fit whole, it comes from the start again
 #pragma once
 
 #include <cstdint>

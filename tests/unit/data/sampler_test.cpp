@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "nn/base/error.h"
 
@@ -86,24 +88,48 @@ TEST(RandomOrder, RowsAreShiftedWindows) {
   }
 }
 
-TEST(RandomOrder, EveryStartIsAsLikely) {
-  // n - T = 10 starts, 0 to 9. 99.99% of chi-square with 9 degrees of freedom is 33.7.
-  Sampler sampler(counting(14), config(Order::kRandom, 10, 4));
-  constexpr int kSteps = 2000;
-  std::map<std::int32_t, int> counts;
-  for (int step = 0; step < kSteps; ++step) {
-    for (const std::int32_t start : starts(next(sampler))) {
-      ++counts[start];
+TEST(RandomOrder, AnEpochSeesNoTokenTwice) {
+  // 103 - 7 starts: 13 rows of 7 an epoch, from one of 96 - 12 * 7 = 12 offsets.
+  constexpr int kRows = 13;
+  Sampler sampler(counting(103), config(Order::kRandom, kRows, 7));
+  std::set<std::vector<std::int32_t>> orders;
+  std::map<std::int32_t, int> offsets;
+  constexpr int kEpochs = 2400;
+  for (int epoch = 0; epoch < kEpochs; ++epoch) {
+    std::vector<std::int32_t> rows = starts(next(sampler));
+    orders.insert(rows);
+    std::sort(rows.begin(), rows.end());
+    for (std::size_t row = 1; row < rows.size(); ++row) {
+      ASSERT_EQ(rows[row], rows[row - 1] + 7) << "epoch " << epoch;
     }
+    ++offsets[rows.front()];
   }
-  ASSERT_EQ(counts.size(), 10U);
-  EXPECT_EQ(counts.begin()->first, 0);
-  EXPECT_EQ(counts.rbegin()->first, 9);
+  EXPECT_EQ(orders.size(), static_cast<std::size_t>(kEpochs));
+  // 99.99% of chi-square with 11 degrees of freedom is 37.4.
+  ASSERT_EQ(offsets.size(), 12U);
+  EXPECT_EQ(offsets.rbegin()->first, 11);
   double chi_square = 0;
-  for (const auto& [start, count] : counts) {
-    chi_square += (count - kSteps) * static_cast<double>(count - kSteps) / kSteps;
+  for (const auto& [offset, count] : offsets) {
+    chi_square += (count - 200) * (count - 200) / 200.0;
   }
-  EXPECT_LT(chi_square, 33.7);
+  EXPECT_LT(chi_square, 37.4);
+}
+
+TEST(RandomOrder, EveryRowComesFirstAsOften) {
+  constexpr int kRows = 13;
+  Sampler sampler(counting(103), config(Order::kRandom, kRows, 7));
+  std::map<std::int32_t, int> firsts;
+  for (int epoch = 0; epoch < 200 * kRows; ++epoch) {
+    const std::vector<std::int32_t> rows = starts(next(sampler));
+    ++firsts[(rows.front() - *std::min_element(rows.begin(), rows.end())) / 7];
+  }
+  // 99.99% of chi-square with 12 degrees of freedom is 39.1.
+  ASSERT_EQ(firsts.size(), static_cast<std::size_t>(kRows));
+  double chi_square = 0;
+  for (const auto& [row, count] : firsts) {
+    chi_square += (count - 200) * (count - 200) / 200.0;
+  }
+  EXPECT_LT(chi_square, 39.1);
 }
 
 TEST(RandomOrder, OneStartIsTheOnlyOne) {
@@ -114,7 +140,7 @@ TEST(RandomOrder, OneStartIsTheOnlyOne) {
 // Pins the sequence: a saved state must mean the same batches in every version.
 TEST(RandomOrder, DrawsTheSameStartsForever) {
   Sampler sampler(counting(1000), config(Order::kRandom, 4, 8));
-  EXPECT_THAT(starts(next(sampler)), ElementsAre(610, 318, 470, 864));
+  EXPECT_THAT(starts(next(sampler)), ElementsAre(530, 346, 618, 410));
 }
 
 TEST(RandomOrder, SeedsDiffer) {
