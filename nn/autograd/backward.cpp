@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+
+#include "nn/autograd/stopwatch.h"
 
 namespace retape::nn::detail {
 namespace {
@@ -28,7 +31,10 @@ void Backward::run(ValueId loss, const BackwardOptions& options) {
   Value& root = graph_.value(loss);
   root.gradient = Tensor(context_.device(), root.shape, DType::f32, Tag::gradients);
   root.gradient.from_host<float>(std::array{options.seed});
+  list_stored();
   for (auto id = static_cast<NodeId>(graph_.nodes.size()) - 1; id >= 0; --id) {
+    prefetch(id);
+    cross_boundary(id);
     differentiate(id);
     rebuilder_.release_above(id);
     release_kept(id);
@@ -70,6 +76,41 @@ void Backward::list_releases() {
   std::sort(releases_.begin(), releases_.end());
 }
 
+// A stored value is first needed where backward enters the region that read it.
+void Backward::list_stored() {
+  for (std::size_t v = 0; v < graph_.values.size(); ++v) {
+    const Value& value = graph_.values[v];
+    if (value.saved != nullptr) {
+      const NodeId last = graph_.region(value.reader).last;
+      const auto end = last != kNone ? last : static_cast<NodeId>(graph_.nodes.size());
+      stored_.emplace_back(end - 1, static_cast<ValueId>(v));
+    }
+  }
+  std::sort(stored_.begin(), stored_.end(), std::greater<>());
+}
+
+// Asks for what the node's region needs and what the next one will, so that it comes while this one is differentiated.
+void Backward::prefetch(NodeId id) {
+  while (reached_ < stored_.size() && stored_[reached_].first >= id) {
+    ++reached_;
+  }
+  const NodeId next = reached_ < stored_.size() ? stored_[reached_].first : kNone;
+  for (; prefetched_ < stored_.size() && stored_[prefetched_].first >= next; ++prefetched_) {
+    const ValueId value = stored_[prefetched_].second;
+    if (!graph_.held(value).defined()) {
+      graph_.value(value).saved->prefetch();
+    }
+  }
+}
+
+void Backward::cross_boundary(NodeId id) {
+  const RegionId region = graph_.node(id).region;
+  if (observer_ != nullptr && region != region_) {
+    observer_->on_boundary(graph_.region(region));
+  }
+  region_ = region;
+}
+
 void Backward::release_kept(NodeId id) {
   while (!releases_.empty() && releases_.back().first >= id) {
     Value& value = graph_.value(releases_.back().second);
@@ -100,8 +141,10 @@ void Backward::differentiate(NodeId id) {
     }
   }
   Gradients gradients(context_, graph_, id);
+  const Stopwatch stopwatch(observer_);
   node.op->backward(context_, node.args.get(), {.inputs = inputs, .outputs = outputs, .rng = node.rng}, gradients);
   gradients.finish();
+  stopwatch.report(TapeEvent::Work::backward, node.op->traits.name, graph_.region(node.region));
 }
 
 }  // namespace retape::nn::detail

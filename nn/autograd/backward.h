@@ -12,22 +12,31 @@ namespace retape::nn::detail {
 
 class Backward {
  public:
-  Backward(Context& context, Graph& graph, TapeStats& stats)
-      : context_(context), graph_(graph), rebuilder_(context, graph, stats) {}
+  Backward(Context& context, Graph& graph, TapeStats& stats, TapeObserver* observer)
+      : context_(context), graph_(graph), observer_(observer), rebuilder_(context, graph, stats, observer) {}
 
   void run(ValueId loss, const BackwardOptions& options);
 
  private:
   void find_horizons();
   void list_releases();
+  void list_stored();
+  void prefetch(NodeId id);
+  void cross_boundary(NodeId id);
   void differentiate(NodeId id);
   void release_kept(NodeId id);
 
   Context& context_;
   Graph& graph_;
+  TapeObserver* observer_;
   Rebuilder rebuilder_;
   std::vector<std::pair<NodeId, ValueId>>
       releases_;  // kept values by the node that reads them last, soonest at the back
+  // Stored values by the node that may need them first, soonest in front; how many are needed now, and were asked for.
+  std::vector<std::pair<NodeId, ValueId>> stored_;
+  std::size_t reached_ = 0;
+  std::size_t prefetched_ = 0;
+  RegionId region_ = kRootRegion;  // of the node that is being differentiated
 };
 
 }  // namespace retape::nn::detail

@@ -17,6 +17,13 @@ RegionId Graph::common_region(RegionId a, RegionId b) const {
   return a;
 }
 
+RegionId Graph::opaque_region(RegionId id) const {
+  while (region(id).transparent) {
+    id = region(id).parent;
+  }
+  return id;
+}
+
 std::vector<Shape> Graph::input_shapes(const Node& node) const {
   std::vector<Shape> shapes;
   shapes.reserve(node.inputs.size());

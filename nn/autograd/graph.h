@@ -26,6 +26,7 @@ struct Value {
   NodeId producer = kNone;  // kNone: a leaf
   int output = 0;           // which output of the producer
   RegionId home = kRootRegion;
+  RegionId reader = kRootRegion;      // where it was when the policy was asked
   Tensor data;                        // while the tape holds it
   std::weak_ptr<Storage> program;     // while the program may hold it
   std::unique_ptr<SavedValue> saved;  // while a store holds it
@@ -61,6 +62,8 @@ struct Graph {
   // Whether `outer` is `inner` or a region around it.
   bool encloses(RegionId outer, RegionId inner) const;
   RegionId common_region(RegionId a, RegionId b) const;
+  // The innermost region around `id` that is not transparent.
+  RegionId opaque_region(RegionId id) const;
   std::vector<Shape> input_shapes(const Node& node) const;
   // The data where the tape or the program holds it, undefined otherwise.
   Tensor held(ValueId id) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nn/autograd/stopwatch.h"
+
 namespace retape::nn::detail {
 
 void Rebuilder::provide(NodeId node) {
@@ -11,7 +13,10 @@ void Rebuilder::provide(NodeId node) {
   }
   const auto start = std::chrono::steady_clock::now();
   const OutputTagScope booking(context_, Tag::recompute);
-  count_uses(plan);
+  uses_.resize(graph_.values.size());
+  for (const auto& [id, step] : plan) {
+    count_uses(id, step);
+  }
   for (const auto& [id, step] : plan) {
     execute(id, step, node);
   }
@@ -22,6 +27,7 @@ Rebuilder::Plan Rebuilder::make_plan(NodeId id) {
   Plan plan;
   std::vector<ValueId> pending;
   const Node& reader = graph_.node(id);
+  reader_region_ = reader.region;
   for (std::size_t i = 0; i < reader.inputs.size(); ++i) {
     if (contains(reader.reads.inputs, i)) {
       want(reader.inputs[i], plan, pending);
@@ -63,7 +69,10 @@ void Rebuilder::want(ValueId id, Plan& plan, std::vector<ValueId>& pending) {
     return;
   }
   if (value.saved != nullptr) {
+    const Stopwatch stopwatch(observer_);
     bring(id, value.saved->fetch());
+    stopwatch.report(TapeEvent::Work::fetch, graph_.node(value.producer).op->traits.name,
+                     graph_.region(reader_region_));
     return;
   }
   require(value.producer != kNone, "[tape] rebuild: a leaf has lost its data");
@@ -108,14 +117,12 @@ Reads Rebuilder::sources(const Node& node, const Step& step) const {
   return from;
 }
 
-void Rebuilder::count_uses(const Plan& plan) {
-  uses_.assign(graph_.values.size(), 0);
-  for (const auto& [id, step] : plan) {
-    const Node& node = graph_.node(id);
-    const Reads from = sources(node, step);
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      uses_[static_cast<std::size_t>(node.inputs[i])] += contains(from.inputs, i) ? 1 : 0;
-    }
+// The counts are back at 0 when the plan has run.
+void Rebuilder::count_uses(NodeId id, const Step& step) {
+  const Node& node = graph_.node(id);
+  const Reads from = sources(node, step);
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    uses_[static_cast<std::size_t>(node.inputs[i])] += contains(from.inputs, i) ? 1 : 0;
   }
 }
 
@@ -135,21 +142,26 @@ void Rebuilder::execute(NodeId id, const Step& step, NodeId target) {
 }
 
 void Rebuilder::make_outputs(Node& node, const Step& step) {
+  const Stopwatch stopwatch(observer_);
   std::vector<Tensor> inputs;
   inputs.reserve(node.inputs.size());
   for (const ValueId input : node.inputs) {
     inputs.push_back(graph_.value(input).data);
   }
+  const auto report = [&](Flops flops) {
+    ++stats_.rebuilt_ops;
+    stats_.rebuilt_flops += flops;
+    stopwatch.report(TapeEvent::Work::rebuild, node.op->traits.name, graph_.region(node.region), flops);
+  };
   if (step.forward) {
     const Outputs made =
         node.op->forward(context_, node.args.get(), {.tensors = inputs, .rng = node.rng, .recording = true});
-    ++stats_.rebuilt_ops;
-    stats_.rebuilt_flops += node.op->cost(node.args.get(), graph_.input_shapes(node)).flops;
     for (std::size_t j = 0; j < made.size(); ++j) {
       if (!available(node.outputs[j])) {
         bring(node.outputs[j], made[j]);
       }
     }
+    report(node.op->cost(node.args.get(), graph_.input_shapes(node)).flops);
     return;
   }
   for (std::size_t j = 0; j < node.outputs.size(); ++j) {
@@ -160,9 +172,9 @@ void Rebuilder::make_outputs(Node& node, const Step& step) {
       }
       bring(node.outputs[j], node.op->rebuild(context_, node.args.get(), static_cast<int>(j),
                                               {.inputs = inputs, .outputs = outputs, .rng = node.rng}));
-      ++stats_.rebuilt_ops;
     }
   }
+  report(0);
 }
 
 void Rebuilder::bring(ValueId id, Tensor data) {
@@ -198,9 +210,13 @@ bool Rebuilder::pending(const Value& value, NodeId node) const {
   return value.last_read != kNone && value.last_read <= node;
 }
 
-// Whether something that is missing, and will be read, would be made from this value.
+// Whether something that is missing, and will be read, would be made from this value. What is made above `node` is read
+// above it too, and that is over.
 bool Rebuilder::feeds_a_rebuild(ValueId id, NodeId node) const {
   for (const NodeId consumer : graph_.value(id).consumers) {
+    if (consumer > node) {
+      continue;
+    }
     for (const ValueId output : graph_.node(consumer).outputs) {
       const Value& made = graph_.value(output);
       const bool missing = !made.data.defined() && made.saved == nullptr && made.program.expired();

@@ -11,7 +11,8 @@ namespace retape::nn::detail {
 
 class Rebuilder {
  public:
-  Rebuilder(Context& context, Graph& graph, TapeStats& stats) : context_(context), graph_(graph), stats_(stats) {}
+  Rebuilder(Context& context, Graph& graph, TapeStats& stats, TapeObserver* observer)
+      : context_(context), graph_(graph), stats_(stats), observer_(observer) {}
 
   // Makes everything that the node's backward reads available as Value::data.
   void provide(NodeId node);
@@ -29,7 +30,7 @@ class Rebuilder {
   Plan make_plan(NodeId node);
   void want(ValueId id, Plan& plan, std::vector<ValueId>& pending);
   Reads sources(const Node& node, const Step& step) const;
-  void count_uses(const Plan& plan);
+  void count_uses(NodeId id, const Step& step);
   void execute(NodeId id, const Step& step, NodeId target);
   void make_outputs(Node& node, const Step& step);
   void bring(ValueId id, Tensor data);
@@ -42,8 +43,10 @@ class Rebuilder {
   Context& context_;
   Graph& graph_;
   TapeStats& stats_;
+  TapeObserver* observer_;
   std::vector<ValueId> brought_;  // rebuilt or fetched, and held by Value::data
   std::vector<int> uses_;         // by value: reads left in the plan that runs
+  RegionId reader_region_ = kRootRegion;
 };
 
 }  // namespace retape::nn::detail

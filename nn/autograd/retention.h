@@ -25,14 +25,17 @@ struct Region {
   std::string name;
   RegionId parent = kNone;
   int depth = 0;
-  NodeId first = 0;     // its nodes are [first, last)
-  NodeId last = kNone;  // kNone while the region is open
+  int layer = kNone;         // which of the model's outermost regions it is or lies in, counted from 0
+  bool transparent = false;  // a name only: its values belong to the region around it
+  NodeId first = 0;          // its nodes are [first, last)
+  NodeId last = kNone;       // kNone while the region is open
 };
 
 // What a policy is told of a value.
 struct ValueInfo {
   std::string_view name;  // what the model calls it, or the op's name for that output
   std::string_view op;    // the op that made it
+  int output = 0;         // which of the op's outputs it is; 0 is what the model sees
   Shape shape;
   DType dtype = DType::f32;
   Bytes bytes = 0;
@@ -50,6 +53,8 @@ class SavedValue {
   virtual Tensor fetch() = 0;
   // Says that fetch() comes soon.
   virtual void prefetch() {}
+  // Where the data is, for reports: "partitioned", "offloaded".
+  virtual std::string_view place() const { return "in place"; }
 };
 
 // Takes values away from the tape: shards, compresses or offloads them.
@@ -73,12 +78,21 @@ struct Decision {
   Tag tag = Tag::activations;   // how a kept value is booked
 };
 
+// Consecutive outermost regions of the model, put into regions of `size`. Where they are merged, a group is one region
+// and its members are transparent: it is rebuilt as a whole. Otherwise members stay regions inside their group.
+struct RegionGrouping {
+  int size = 1;  // 1: no groups
+  bool merged = false;
+};
+
 // Asked once for each value that backward reads, when the first node that reads it is recorded; and once more if the
 // value is then used outside the region that it seemed to belong to.
 class RetentionPolicy {
  public:
   virtual ~RetentionPolicy() = default;
   virtual Decision decide(const ValueInfo& value) const = 0;
+  // Asked when an outermost region is opened, of the tape's own policy.
+  virtual RegionGrouping grouping() const { return {}; }
 };
 
 }  // namespace retape::nn

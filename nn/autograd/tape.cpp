@@ -4,6 +4,7 @@
 
 #include "nn/autograd/backward.h"
 #include "nn/autograd/graph.h"
+#include "nn/autograd/stopwatch.h"
 
 namespace retape::nn {
 
@@ -66,11 +67,17 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
     shapes.push_back(input.shape());
     wanted |= input.requires_grad();
   }
+  if (open_region_ == group_) {
+    leave_group();  // the op is none of its members'
+  }
   Generator& generator = context_.generator();
   const RngRange rng = generator.state();
+  const detail::Stopwatch stopwatch(options_.observer);
   Outputs outputs = op.forward(context_, args.get(), {.tensors = tensors, .rng = rng, .recording = wanted});
+  const Flops flops = op.cost(args.get(), shapes).flops;
   ++stats_.forward_ops;
-  stats_.forward_flops += op.cost(args.get(), shapes).flops;
+  stats_.forward_flops += flops;
+  stopwatch.report(TapeEvent::Work::forward, op.traits.name, graph_->region(open_region_), flops);
   ValueId first = kNone;
   if (wanted) {
     first = record(op, args, rng, inputs, outputs, name);
@@ -114,7 +121,11 @@ ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std
 ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
                        const Outputs& outputs, std::string_view name) {
   const auto id = static_cast<NodeId>(graph_->nodes.size());
-  Node node{.op = &op, .args = args, .rng = rng, .region = open_region_, .reads = op.reads(args.get())};
+  Node node{.op = &op,
+            .args = args,
+            .rng = rng,
+            .region = graph_->opaque_region(open_region_),
+            .reads = op.reads(args.get())};
   node.inputs.reserve(inputs.size());
   node.outputs.reserve(outputs.size());
   Placement placement = Placement::replicated;
@@ -125,7 +136,7 @@ ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, s
       value = static_cast<ValueId>(graph_->values.size());
       graph_->values.push_back(
           {.shape = input.shape(), .dtype = input.dtype(), .fate = Fate::keep, .data = input.data_});
-    } else if (graph_->value(value).producer != kNone && graph_->value(value).placement == Placement::shard) {
+    } else if (graph_->value(value).placement == Placement::shard) {
       placement = Placement::shard;
     }
     graph_->value(value).consumers.push_back(id);
@@ -144,7 +155,7 @@ ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, s
     value.name = j == 0 && !name.empty() ? name : op.outputs[j];
     value.producer = id;
     value.output = static_cast<int>(j);
-    value.home = open_region_;
+    value.home = node.region;
     node.outputs.push_back(first + static_cast<ValueId>(j));
     graph_->values.push_back(std::move(value));
   }
@@ -158,16 +169,17 @@ void Tape::note_use(ValueId id, const Tensor& data) {
   if (value.producer == kNone) {
     return;
   }
-  const RegionId home = graph_->common_region(value.home, open_region_);
+  const RegionId here = graph_->opaque_region(open_region_);
+  const RegionId home = graph_->common_region(value.home, here);
   if (home != value.home) {
     value.home = home;
     if (value.fate == Fate::recompute) {
-      ask_policy(id, data, open_region_);
+      ask_policy(id, data, here);
     }
   }
   // What comes into a region from outside is held until the region closes: only then is it known whether a value that
   // was let go inside needs it to be rebuilt.
-  if (value.fate == Fate::undecided && home != open_region_ && !value.data.defined()) {
+  if (value.fate == Fate::undecided && home != here && !value.data.defined()) {
     value.data = data;
     held_until_close_.push_back(id);
   }
@@ -188,6 +200,7 @@ void Tape::note_read(ValueId id, const Tensor& data, NodeId reader) {
 
 void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
   Value& value = graph_->value(id);
+  value.reader = reader;
   const Node& producer = graph_->node(value.producer);
   if (producer.op->traits.keep_saved) {
     value.data = data;
@@ -197,6 +210,7 @@ void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
   const RetentionPolicy* policy = policies_.back();
   const ValueInfo info{.name = value.name,
                        .op = producer.op->traits.name,
+                       .output = value.output,
                        .shape = value.shape,
                        .dtype = value.dtype,
                        .bytes = value.shape.elems() * size_of(value.dtype),
@@ -225,17 +239,49 @@ void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
 
 RegionScope Tape::region(std::string name, const RetentionPolicy* policy) {
   require_alive("region");
-  const Region& outer = graph_->region(open_region_);
+  bool transparent = false;
+  if (open_region_ == kRootRegion || open_region_ == group_) {
+    transparent = enter_group(policy == nullptr).merged;
+    ++layers_;
+  }
+  return {*this, token_, open(std::move(name), layers_ - 1, transparent, policy)};
+}
+
+// Goes on with the open group, or closes it and begins the next, as the tape's policy has it.
+RegionGrouping Tape::enter_group(bool groupable) {
+  const RetentionPolicy* policy = policies_.front();
+  const RegionGrouping grouping = groupable && policy != nullptr ? policy->grouping() : RegionGrouping{};
+  if (open_region_ == group_ && group_members_ >= grouping.size) {
+    leave_group();
+  }
+  if (open_region_ == kRootRegion && grouping.size > 1) {
+    group_ = open(fmt::format("group.{}", layers_ / grouping.size), layers_, false, nullptr);
+    group_members_ = 0;
+  }
+  ++group_members_;
+  return grouping;
+}
+
+void Tape::leave_group() {
+  close_region(std::exchange(group_, kNone));
+}
+
+RegionId Tape::open(std::string name, int layer, bool transparent, const RetentionPolicy* policy) {
   const auto id = static_cast<RegionId>(graph_->regions.size());
   Region region{.name = std::move(name),
                 .parent = open_region_,
-                .depth = outer.depth + 1,
+                .depth = graph_->region(open_region_).depth + 1,
+                .layer = layer,
+                .transparent = transparent,
                 .first = static_cast<NodeId>(graph_->nodes.size()),
                 .last = kNone};
   graph_->regions.push_back(std::move(region));
   policies_.push_back(policy != nullptr ? policy : policies_.back());
   open_region_ = id;
-  return {*this, token_, id};
+  if (options_.observer != nullptr) {
+    options_.observer->on_boundary(graph_->region(id));
+  }
+  return id;
 }
 
 void Tape::close_region(RegionId id) {
@@ -244,9 +290,22 @@ void Tape::close_region(RegionId id) {
   require(id == open_region_, "[tape] region {}: expected inner region {} to be closed first", region.name,
           graph_->region(open_region_).name);
   region.last = static_cast<NodeId>(graph_->nodes.size());
-  decide_boundary(id);
-  open_region_ = region.parent;
-  policies_.pop_back();
+  const auto leave = [&] {
+    open_region_ = region.parent;
+    policies_.pop_back();
+  };
+  try {
+    if (!region.transparent) {
+      decide_boundary(id);
+    }
+    if (options_.observer != nullptr) {
+      options_.observer->on_boundary(region);
+    }
+  } catch (...) {
+    leave();
+    throw;
+  }
+  leave();
 }
 
 // Finds what the values that were let go inside the region need from outside it, and asks about what is still
@@ -277,7 +336,7 @@ void Tape::decide_boundary(RegionId id) {
   }
   std::erase_if(held_until_close_, [&](ValueId held) {
     Value& value = graph_->value(held);
-    const bool stays = value.fate == Fate::undecided && region.parent != value.home;
+    const bool stays = value.fate == Fate::undecided && graph_->opaque_region(region.parent) != value.home;
     if (value.fate == Fate::undecided && !stays) {
       value.data = Tensor();
     }
@@ -319,6 +378,9 @@ void Tape::backward(Var loss, BackwardOptions options) {
   require_mine(loss, "backward");
   require(loss.requires_grad(),
           "[tape] backward: expected a loss that depends on a leaf with a gradient, got a constant");
+  if (open_region_ == group_) {
+    leave_group();
+  }
   require(open_region_ == kRootRegion, "[tape] backward: expected region {} to be closed first",
           graph_->region(open_region_).name);
   require<ShapeError>(loss.data_.elems() == 1 && loss.dtype() == DType::f32,
@@ -326,7 +388,7 @@ void Tape::backward(Var loss, BackwardOptions options) {
   const ValueId id = loss.id_;
   loss = Var();
   try {
-    detail::Backward(context_, *graph_, stats_).run(id, options);
+    detail::Backward(context_, *graph_, stats_, options_.observer).run(id, options);
   } catch (...) {
     end();
     throw;
@@ -336,8 +398,30 @@ void Tape::backward(Var loss, BackwardOptions options) {
   }
 }
 
+std::vector<Residual> Tape::residuals() const {
+  require_alive("residuals");
+  std::vector<Residual> residuals;
+  for (const Value& value : graph_->values) {
+    if (value.producer == kNone || value.fate == Fate::undecided) {
+      continue;
+    }
+    residuals.push_back({.region = graph_->region(value.reader).name,
+                         .name = std::string(value.name),
+                         .op = graph_->node(value.producer).op->traits.name,
+                         .shape = value.shape,
+                         .dtype = value.dtype,
+                         .bytes = value.shape.elems() * size_of(value.dtype),
+                         .what = value.fate == Fate::keep    ? Retain::keep
+                                 : value.fate == Fate::store ? Retain::store
+                                                             : Retain::recompute,
+                         .place = value.saved != nullptr ? value.saved->place() : std::string_view()});
+  }
+  return residuals;
+}
+
 void Tape::end() noexcept {
   state_ = State::ended;
+  group_ = kNone;
   token_ = std::make_shared<const detail::TapeToken>();
   *graph_ = detail::Graph();
 }

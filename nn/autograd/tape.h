@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "nn/autograd/gradients.h"
+#include "nn/autograd/observer.h"
 #include "nn/autograd/op.h"
 #include "nn/autograd/retention.h"
 
@@ -79,6 +80,7 @@ class RegionScope {
 struct TapeOptions {
   bool record = true;                       // false: nothing is recorded or saved
   const RetentionPolicy* policy = nullptr;  // null keeps everything; must outlive the tape
+  TapeObserver* observer = nullptr;
 };
 
 struct BackwardOptions {
@@ -93,6 +95,18 @@ struct TapeStats {
   Flops forward_flops = 0;
   Flops rebuilt_flops = 0;
   std::chrono::nanoseconds rebuild_time{0};
+};
+
+// A value that backward needs, and what became of it.
+struct Residual {
+  std::string region;  // the one that reads it first
+  std::string name;
+  std::string_view op;
+  Shape shape;
+  DType dtype = DType::f32;
+  Bytes bytes = 0;  // whole, wherever they are
+  Retain what = Retain::keep;
+  std::string_view place;  // where a store has it
 };
 
 class Tape {
@@ -125,6 +139,8 @@ class Tape {
   void backward(Var loss, BackwardOptions options = {});
 
   const TapeStats& stats() const { return stats_; }
+  // What backward will read or rebuild from, in recorded order, parameters apart.
+  std::vector<Residual> residuals() const;
 
  private:
   friend class RegionScope;
@@ -139,6 +155,9 @@ class Tape {
   void note_use(ValueId id, const Tensor& data);
   void note_read(ValueId id, const Tensor& data, NodeId reader);
   void ask_policy(ValueId id, const Tensor& data, RegionId reader);
+  RegionId open(std::string name, int layer, bool transparent, const RetentionPolicy* policy);
+  RegionGrouping enter_group(bool groupable);
+  void leave_group();
   void close_region(RegionId id);
   void decide_boundary(RegionId id);
   bool region_closed(RegionId id) const;
@@ -154,6 +173,9 @@ class Tape {
   RegionId open_region_ = kRootRegion;
   std::vector<const RetentionPolicy*> policies_;  // in force, innermost last
   std::vector<ValueId> held_until_close_;         // undecided values from outside an open region
+  int layers_ = 0;                                // outermost regions that the model has opened
+  RegionId group_ = kNone;                        // the open group of outermost regions, and how many it has
+  int group_members_ = 0;
   TapeStats stats_;
 };
 
