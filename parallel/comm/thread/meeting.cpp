@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "nn/base/error.h"
@@ -54,9 +55,9 @@ void Meeting::enter(int member, const Call& call) {
     if (job_->failed(lock)) {
       throw_failure(lock, member, call);
     }
-    if (waits_for_ended(lock)) {
+    if (const std::optional<int> gone = missing_for_good(lock)) {
       fail_job(lock, member, call,
-               fmt::format("rank {} waits in {} for {}, which has ended", ranks_[self], describe(call), missing()));
+               fmt::format("rank {} waits in {} for rank {}, which has ended", ranks_[self], describe(call), *gone));
     }
     if (!in_time) {
       fail_job(lock, member, call,
@@ -98,13 +99,13 @@ void Meeting::check_same(const Job::Lock& held, int member, const Call& call) {
   }
 }
 
-bool Meeting::waits_for_ended(const Job::Lock& held) const {
+std::optional<int> Meeting::missing_for_good(const Job::Lock& held) const {
   for (std::size_t i = 0; i < ranks_.size(); ++i) {
     if (!entered_[i] && job_->ended(held, ranks_[i])) {
-      return true;
+      return ranks_[i];
     }
   }
-  return false;
+  return std::nullopt;
 }
 
 std::string Meeting::missing() const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,7 +41,9 @@ class Meeting {
   const void* opened_by(int member) const { return calls_[static_cast<std::size_t>(member)].data; }
 
  private:
-  bool waits_for_ended(const Job::Lock& held) const;
+  // A rank that has not entered and has ended.
+  std::optional<int> missing_for_good(const Job::Lock& held) const;
+  // "rank 2", "ranks 0, 3": those who have not entered.
   std::string missing() const;
   // Fails the job unless it has failed, then throws on this rank.
   [[noreturn]] void fail_job(const Job::Lock& held, int member, const Call& call, std::string cause);
