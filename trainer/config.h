@@ -21,7 +21,7 @@ enum class TokenizerChoice : std::uint8_t { byte, character };
 enum class DataOrder : std::uint8_t { random, sequential };
 enum class ScheduleChoice : std::uint8_t { constant, cosine };
 enum class BackendChoice : std::uint8_t { automatic, self, thread, mpi, nccl };
-enum class CheckpointPolicy : std::uint8_t { none, full, selective, block, uniform, automatic };
+enum class CheckpointPolicy : std::uint8_t { none, full, selective, block, uniform, nested, automatic };
 
 struct Config {
   struct Run {
@@ -103,7 +103,7 @@ struct Config {
 
   struct ActivationCheckpointing {
     CheckpointPolicy policy = CheckpointPolicy::none;
-    std::int64_t layers = 1;             // full: every N-th boundary; block: the first N; uniform: groups of N
+    std::int64_t layers = 1;             // full: every N-th boundary; block: the first N; uniform, nested: groups of N
     std::vector<std::string> recompute;  // selective: names of ops or values
     Bytes memory_budget = 0;             // auto; 0: what the device has
     std::string deepspeed_config;        // a JSON file with the six keys below
@@ -114,6 +114,7 @@ struct Config {
     std::int64_t number_checkpoints = 0;  // 0: measured
     bool synchronize_checkpoint_boundary = false;
     bool profile = false;
+    Bytes host_memory_limit = 0;  // of cpu_checkpointing; 0: what the host has
 
     bool operator==(const ActivationCheckpointing&) const = default;
   };

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string_view>
 
+#include "checkpointing/settings.h"
 #include "nn/base/error.h"
 #include "trainer/config_schema.h"
 #include "trainer/config_writer.h"
@@ -97,23 +98,70 @@ void check_parallel(const Config& config, const ConfigOrigins& origins) {
 
 // A setting that does nothing is a mistake that would go unnoticed.
 void check_activation_checkpointing(const Config& config, const ConfigOrigins& origins) {
-  if (config.activation_checkpointing.policy != CheckpointPolicy::none) {
+  const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
+  const CheckpointPolicy policy = activations.policy;
+  const auto refuse_if_set = [&](std::string_view name, const std::string& reason) {
+    const std::string key = fmt::format("activation_checkpointing.{}", name);
+    if (origins.is_set(key)) {
+      fail<ConfigError>("{}: {}: has no effect with activation_checkpointing.{}", origins.place_of({key}), key, reason);
+    }
+  };
+  const std::string this_policy = fmt::format("policy = {}", quoted(schema::policy_name(policy)));
+  if (policy == CheckpointPolicy::none) {
+    Config unused;  // only the names are read
+    for (const schema::Key& key : schema::keys_of(unused)) {
+      if (key.table == "activation_checkpointing" && key.name != "policy") {
+        refuse_if_set(key.name, this_policy);
+      }
+    }
     return;
   }
-  Config unused;  // only the names are read
-  for (const schema::Key& key : schema::keys_of(unused)) {
-    const bool has_no_effect = key.table == "activation_checkpointing" && key.name != "policy";
-    if (has_no_effect && origins.is_set(key.full_name())) {
-      fail<ConfigError>("{}: {}: has no effect with activation_checkpointing.policy = \"none\"",
-                        origins.place_of({key.full_name()}), key.full_name());
-    }
+  if (policy == CheckpointPolicy::selective) {
+    refuse_if_set("layers", this_policy);
+    require<ConfigError>(!activations.recompute.empty(),
+                         "{}: activation_checkpointing.recompute: expected names of ops or values with {}, got none",
+                         origins.place_of({"activation_checkpointing.recompute", "activation_checkpointing.policy"}),
+                         this_policy);
+  } else {
+    refuse_if_set("recompute", this_policy);
   }
+  if (policy != CheckpointPolicy::automatic) {
+    refuse_if_set("memory_budget", this_policy);
+  }
+  if (!activations.contiguous_memory_optimization) {
+    refuse_if_set("number_checkpoints", "contiguous_memory_optimization = false");
+  }
+  if (!activations.cpu_checkpointing) {
+    refuse_if_set("host_memory_limit", "cpu_checkpointing = false");
+  }
+}
+
+// What DeepSpeed's file says of the keys that are not set themselves.
+void fill_in_deepspeed(Config::ActivationCheckpointing& activations, const ConfigOrigins& origins) {
+  if (activations.deepspeed_config.empty()) {
+    return;
+  }
+  const checkpointing::Overrides file = checkpointing::read_deepspeed_config(activations.deepspeed_config);
+  const auto fill = [&](std::string_view name, auto& field, const auto& value) {
+    if (value && !origins.is_set(fmt::format("activation_checkpointing.{}", name))) {
+      field = *value;
+    }
+  };
+  fill("partition_activations", activations.partition_activations, file.partition_activations);
+  fill("cpu_checkpointing", activations.cpu_checkpointing, file.cpu_checkpointing);
+  fill("contiguous_memory_optimization", activations.contiguous_memory_optimization,
+       file.contiguous_memory_optimization);
+  fill("number_checkpoints", activations.number_checkpoints, file.number_checkpoints);
+  fill("synchronize_checkpoint_boundary", activations.synchronize_checkpoint_boundary,
+       file.synchronize_checkpoint_boundary);
+  fill("profile", activations.profile, file.profile);
 }
 
 }  // namespace
 
 void fill_in(Config& config, const ConfigOrigins& origins) {
   fill_in_preset(config.model, origins);
+  fill_in_deepspeed(config.activation_checkpointing, origins);
   if (config.run.out_dir.empty()) {
     config.run.out_dir = "runs/" + config.run.name;
   }
@@ -135,7 +183,7 @@ void check_available(const Config& config, const ConfigOrigins& origins) {
     require<ConfigError>(ok, "{}: {}: {} is not available in this version", origins.place_of({key}), key, value);
   };
   const CheckpointPolicy policy = config.activation_checkpointing.policy;
-  require_available(policy == CheckpointPolicy::none, "activation_checkpointing.policy",
+  require_available(policy != CheckpointPolicy::automatic, "activation_checkpointing.policy",
                     quoted(schema::policy_name(policy)));
   require_available(config.parallel.tensor == 1, "parallel.tensor", config.parallel.tensor);
   require_available(config.parallel.data == 1, "parallel.data", config.parallel.data);

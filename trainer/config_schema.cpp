@@ -19,7 +19,7 @@ constexpr std::array<string_view, 2> kTokenizers{"byte", "char"};
 constexpr std::array<string_view, 2> kOrders{"random", "sequential"};
 constexpr std::array<string_view, 2> kSchedules{"constant", "cosine"};
 constexpr std::array<string_view, 5> kBackends{"auto", "self", "thread", "mpi", "nccl"};
-constexpr std::array<string_view, 6> kPolicies{"none", "full", "selective", "block", "uniform", "auto"};
+constexpr std::array<string_view, 7> kPolicies{"none", "full", "selective", "block", "uniform", "nested", "auto"};
 
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 
@@ -126,6 +126,7 @@ void add_activation_checkpointing(Keys& keys, Config::ActivationCheckpointing& a
   keys.push_back({table, "number_checkpoints", Integer{&activations.number_checkpoints, 0, kMaxLayers}});
   keys.push_back({table, "synchronize_checkpoint_boundary", Flag{&activations.synchronize_checkpoint_boundary}});
   keys.push_back({table, "profile", Flag{&activations.profile}});
+  keys.push_back({table, "host_memory_limit", Size{&activations.host_memory_limit}});
 }
 
 std::string in_interval(const Interval& allowed) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nn/optim/gradient_norm.h"
+#include "trainer/activation_settings.h"
 #include "trainer/gradient_hash.h"
 
 namespace retape::trainer {
@@ -19,7 +20,7 @@ GptShape gpt_shape(const Config& config, std::int64_t vocab) {
           .dtype = model.dtype};
 }
 
-Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab)
+Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab, LearnerOptions options)
     : config_(config),
       context_(device, {.seed = static_cast<std::uint64_t>(config.run.seed), .offset = 0}),
       model_(device, gpt_shape(config, vocab)),
@@ -33,7 +34,13 @@ Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab)
                 .lr = config.optimizer.lr,
                 .min_lr = config.optimizer.min_lr,
                 .warmup_steps = config.optimizer.warmup_steps,
-                .steps = config.train.steps} {
+                .steps = config.train.steps},
+      checkpointer_(context_, std::move(options.topology), std::move(options.warn)),
+      recorded_(std::move(options.recorded)) {
+  if (config.activation_checkpointing.policy != CheckpointPolicy::none) {
+    checkpointer_.set_policy(checkpoint_policy(config));
+    checkpointer_.configure(checkpoint_settings(config, options.slab_bytes));
+  }
   model_.initialise(context_, static_cast<std::uint64_t>(config.run.seed));
 }
 
@@ -48,13 +55,20 @@ double Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& re
   double loss = 0;
   for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
     next_batch(batch_);
-    nn::Tape tape(context_);
+    nn::Tape tape(context_, checkpointer_.tape_options());
     nn::Var micro_loss =
         model_.loss(tape, tape.leaf(tokens_tensor(batch_, batch_.inputs)),
                     tape.leaf(tokens_tensor(batch_, batch_.targets)), 1.0F / static_cast<float>(micro_steps));
     loss += micro_loss.data().to_host<float>().front();
+    if (recorded_) {
+      recorded_(tape);
+    }
     tape.backward(std::move(micro_loss));
-    result.rebuild_time += tape.stats().rebuild_time;
+    result.work += tape.stats();
+  }
+  result.offload_bytes = checkpointer_.take_offloaded_bytes();
+  if (config_.activation_checkpointing.profile) {
+    result.profile = checkpointer_.take_profile();
   }
   return loss;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "checkpointing/checkpointer.h"
 #include "data/batch.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/schedule.h"
@@ -22,15 +23,24 @@ struct StepResult {
   double loss = 0;  // mean over all tokens of the step
   double lr = 0;
   double grad_norm = 0;  // global, before clipping
-  std::chrono::nanoseconds rebuild_time{0};
-  std::vector<double> grad_norms;          // of each parameter, before clipping
-  std::optional<std::uint64_t> grad_hash;  // of all gradients, before clipping
+  nn::TapeStats work;    // of forward and of rebuilds
+  Bytes offload_bytes = 0;
+  std::optional<checkpointing::Profile> profile;  // where activation_checkpointing.profile is on
+  std::vector<double> grad_norms;                 // of each parameter, before clipping
+  std::optional<std::uint64_t> grad_hash;         // of all gradients, before clipping
+};
+
+struct LearnerOptions {
+  parallel::Topology topology = parallel::Topology::single();
+  Bytes slab_bytes = 0;  // for contiguous checkpoints whose number is not set; from plan_memory()
+  std::function<void(const std::string&)> warn;   // none: standard error
+  std::function<void(const nn::Tape&)> recorded;  // sees the tape of every micro-step between forward and backward
 };
 
 class Learner {
  public:
   // Weights are random numbers of the seed until something else is loaded.
-  Learner(nn::Device& device, const Config& config, std::int64_t vocab);
+  Learner(nn::Device& device, const Config& config, std::int64_t vocab, LearnerOptions options = {});
 
   // Fills a batch with the rows of the next micro-step.
   using NextBatch = std::function<void(data::Batch&)>;
@@ -45,6 +55,7 @@ class Learner {
   nn::Context& context() { return context_; }
   Gpt& model() { return model_; }
   nn::AdamW& optimizer() { return optimizer_; }
+  checkpointing::Checkpointer& checkpointer() { return checkpointer_; }
   nn::MemoryStats memory() const { return context_.memory().stats(); }
 
  private:
@@ -56,6 +67,8 @@ class Learner {
   Gpt model_;
   nn::AdamW optimizer_;
   nn::Schedule schedule_;
+  checkpointing::Checkpointer checkpointer_;
+  std::function<void(const nn::Tape&)> recorded_;
   data::Batch batch_;
 };
 

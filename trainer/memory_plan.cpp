@@ -7,25 +7,56 @@
 namespace retape::trainer {
 namespace {
 
-nn::MemoryStats stats_of_steps(const Config& config, std::int64_t vocab, std::optional<Bytes> limit) {
-  nn::Device device(
-      {.kind = nn::DeviceKind::meta, .threads = static_cast<int>(config.run.threads), .memory_limit = limit});
-  Learner learner(device, config, vocab);
-  const auto resize = [&config](data::Batch& batch) { batch.resize(config.train.batch_size, config.model.seq_len); };
-  // A later step starts with what an earlier one, or an evaluation, left cached.
-  learner.step(0, resize);
-  if (config.train.eval_every > 0) {
-    data::Batch batch;
-    resize(batch);
-    learner.evaluate(batch);
+// Two steps and an evaluation on meta.
+class PlannedRun {
+ public:
+  PlannedRun(const Config& config, std::int64_t vocab, std::optional<Bytes> limit, Bytes slab_bytes)
+      : device_({.kind = nn::DeviceKind::meta, .threads = static_cast<int>(config.run.threads), .memory_limit = limit}),
+        learner_(device_, config, vocab,
+                 {.slab_bytes = slab_bytes,
+                  .warn = [this](const std::string& warning) { notes_.push_back(warning); },
+                  .recorded =
+                      [this](const nn::Tape& tape) {
+                        if (residuals_.empty()) {
+                          residuals_ = tape.residuals();
+                        }
+                      }}) {
+    const auto resize = [&config](data::Batch& batch) { batch.resize(config.train.batch_size, config.model.seq_len); };
+    // A later step starts with what an earlier one, or an evaluation, left cached.
+    work_ = learner_.step(0, resize).work;
+    if (config.train.eval_every > 0) {
+      data::Batch batch;
+      resize(batch);
+      learner_.evaluate(batch);
+    }
+    learner_.step(1, resize);
   }
-  learner.step(1, resize);
-  return learner.memory();
+
+  Learner& learner() { return learner_; }
+  const std::vector<nn::Residual>& residuals() const { return residuals_; }
+  const nn::TapeStats& work() const { return work_; }
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  nn::Device device_;
+  std::vector<nn::Residual> residuals_;
+  std::vector<std::string> notes_;
+  Learner learner_;
+  nn::TapeStats work_;
+};
+
+// A first run without a slab says how large one has to be.
+Bytes measure_slab(const Config& config, std::int64_t vocab) {
+  const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
+  if (!activations.contiguous_memory_optimization || activations.number_checkpoints > 0) {
+    return 0;
+  }
+  return PlannedRun(config, vocab, std::nullopt, 0).learner().checkpointer().store_stats().slab_top;
 }
 
 bool fits(const Config& config, std::int64_t vocab, Bytes limit) {
   try {
-    stats_of_steps(config, vocab, limit);
+    PlannedRun(config, vocab, limit, measure_slab(config, vocab));
     return true;
   } catch (const OutOfMemory&) {
     return false;
@@ -59,8 +90,21 @@ Bytes smallest_limit(const Config& config, std::int64_t vocab, const nn::MemoryS
 }  // namespace
 
 MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
-  MemoryPlan plan;
-  plan.stats = stats_of_steps(config, vocab, std::nullopt);
+  const Bytes slab_bytes = measure_slab(config, vocab);
+  PlannedRun run(config, vocab, std::nullopt, slab_bytes);
+  const checkpointing::Checkpointer& checkpointer = run.learner().checkpointer();
+  checkpointer.require_effect(run.residuals());
+  MemoryPlan plan{.stats = run.learner().memory(),
+                  .slab_bytes = slab_bytes,
+                  .residuals = run.residuals(),
+                  .work = run.work(),
+                  .notes = run.notes()};
+  if (checkpointer.is_configured()) {
+    plan.host_peak_bytes = checkpointer.store_stats().host_peak;
+  }
+  if (config.activation_checkpointing.partition_activations && config.parallel.tensor == 1) {
+    plan.notes.emplace_back("partition_activations does nothing here: there is one tensor-parallel rank");
+  }
   plan.fits = config.run.memory_limit == 0 || fits(config, vocab, config.run.memory_limit);
   return plan;
 }
@@ -74,7 +118,14 @@ std::string memory_table(const MemoryPlan& plan) {
     }
   }
   table += fmt::format("\n  {:<14}{:>12}", "total", format_bytes(plan.stats.peak));
-  return table + fmt::format("\n  (activations peak at {})", format_bytes(plan.stats.activation_peak));
+  table += fmt::format("\n  (activations peak at {})", format_bytes(plan.stats.activation_peak));
+  if (plan.host_peak_bytes > 0) {
+    table += fmt::format("\n  ({} of checkpoints in host memory)", format_bytes(plan.host_peak_bytes));
+  }
+  for (const std::string& note : plan.notes) {
+    table += fmt::format("\n  note: {}", note);
+  }
+  return table;
 }
 
 void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan) {

@@ -3,21 +3,29 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "nn/autograd/tape.h"
 #include "nn/runtime/allocator.h"
 #include "trainer/config.h"
 
 namespace retape::trainer {
 
 struct MemoryPlan {
-  nn::MemoryStats stats;  // after two whole steps: peaks and tags, equal to those of the run
-  bool fits = true;       // within run.memory_limit
+  nn::MemoryStats stats;                // after two whole steps: peaks and tags, equal to those of the run
+  bool fits = true;                     // within run.memory_limit
+  Bytes slab_bytes = 0;                 // what contiguous checkpoints need, where their number is not set
+  Bytes host_peak_bytes = 0;            // of checkpoints in host memory
+  std::vector<nn::Residual> residuals;  // of one micro-step: what backward needs and what becomes of it
+  nn::TapeStats work;                   // of one step
+  std::vector<std::string> notes;       // what a user should know, a line each
 };
 
-// Goes through the run that `config` describes on the meta device.
+// Goes through the run that `config` describes on the meta device. Throws ConfigError for names in
+// activation_checkpointing.recompute that the model does not have.
 MemoryPlan plan_memory(const Config& config, std::int64_t vocab);
 
-// The table that a run prints at its start: bytes by tag at the peak.
+// The table that a run prints at its start: bytes by tag at the peak, and the notes.
 std::string memory_table(const MemoryPlan& plan);
 
 // Throws OutOfMemory where the run does not fit run.memory_limit: says what it needs, and the largest batch that fits.

@@ -28,6 +28,20 @@ std::string rows_before(const std::filesystem::path& path, std::int64_t first_st
   return kept;
 }
 
+ordered_json times_json(const checkpointing::RegionTimes& times) {
+  const auto ms = [](std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); };
+  return {{"forward_ms", ms(times.forward)},   {"recompute_ms", ms(times.recompute)}, {"wait_ms", ms(times.wait)},
+          {"backward_ms", ms(times.backward)}, {"gather_ms", ms(times.gather)},       {"copy_ms", ms(times.copy)}};
+}
+
+ordered_json profile_json(const checkpointing::Profile& profile) {
+  ordered_json json = times_json(profile.total());
+  for (const checkpointing::RegionTimes& times : profile.regions()) {
+    json["regions"][times.region] = times_json(times);
+  }
+  return json;
+}
+
 }  // namespace
 
 Metrics::Metrics(const std::filesystem::path& out_dir, std::int64_t first_step) : path_(out_dir / "metrics.jsonl") {
@@ -50,8 +64,11 @@ void Metrics::write_step(const StepRow& row, const nn::Parameters* parameters) {
                     {"mfu", row.mfu},
                     {"peak_bytes", row.peak_bytes},
                     {"activation_peak_bytes", row.activation_peak_bytes},
-                    {"recompute_ms", std::chrono::duration<double, std::milli>(row.result.rebuild_time).count()},
-                    {"offload_bytes", 0}};
+                    {"recompute_ms", std::chrono::duration<double, std::milli>(row.result.work.rebuild_time).count()},
+                    {"offload_bytes", row.result.offload_bytes}};
+  if (row.result.profile) {
+    line["profile"] = profile_json(*row.result.profile);
+  }
   if (row.result.grad_hash) {
     line["grad_hash"] = fmt::format("{:016x}", *row.result.grad_hash);
   }

@@ -5,7 +5,8 @@
 //    "peak_bytes": ..., "activation_peak_bytes": ..., "recompute_ms": ..., "offload_bytes": ...}
 //   {"step": 200, "val_loss": ...}
 //
-// with "grad_hash" and "grad_norms" (before clipping, by Hugging Face name) where the run asks for them.
+// with "grad_hash", "grad_norms" (before clipping, by Hugging Face name) and "profile" (times of the step by region)
+// where the run asks for them.
 #pragma once
 
 #include <cstdint>

@@ -194,7 +194,7 @@ int train(const Config& config) {
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
   require_fit(config, dataset.vocab, plan);
   const std::unique_ptr<nn::Device> device = open_device(config);
-  Learner learner(*device, config, dataset.vocab);
+  Learner learner(*device, config, dataset.vocab, {.slab_bytes = plan.slab_bytes});
   load_weights(config, checkpoint, learner);
   data::Sampler sampler = make_sampler(config, dataset, checkpoint);
   // Everything that can be refused has been: from here on files change.

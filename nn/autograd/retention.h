@@ -83,6 +83,8 @@ struct Decision {
 struct RegionGrouping {
   int size = 1;  // 1: no groups
   bool merged = false;
+
+  bool operator==(const RegionGrouping&) const = default;
 };
 
 // Asked once for each value that backward reads, when the first node that reads it is recorded; and once more if the

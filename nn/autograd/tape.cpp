@@ -12,6 +12,15 @@ using detail::Fate;
 using detail::Node;
 using detail::Value;
 
+TapeStats& TapeStats::operator+=(const TapeStats& other) {
+  forward_ops += other.forward_ops;
+  rebuilt_ops += other.rebuilt_ops;
+  forward_flops += other.forward_flops;
+  rebuilt_flops += other.rebuilt_flops;
+  rebuild_time += other.rebuild_time;
+  return *this;
+}
+
 Tape::Tape(Context& context, TapeOptions options)
     : context_(context),
       options_(options),
@@ -371,6 +380,14 @@ void Tape::abandon_regions_down_to(RegionId id) noexcept {
     failure_ = std::current_exception();
     end();
   }
+}
+
+int Tape::depth() const {
+  return graph_->region(open_region_).depth;
+}
+
+int Tape::region_count() const {
+  return static_cast<int>(graph_->regions.size()) - 1;
 }
 
 void Tape::backward(Var loss, BackwardOptions options) {

@@ -95,6 +95,8 @@ struct TapeStats {
   Flops forward_flops = 0;
   Flops rebuilt_flops = 0;
   std::chrono::nanoseconds rebuild_time{0};
+
+  TapeStats& operator+=(const TapeStats& other);
 };
 
 // A value that backward needs, and what became of it.
@@ -133,6 +135,12 @@ class Tape {
   // Opens a region inside the innermost open one. `policy` replaces the policy in force for values asked about inside
   // it.
   [[nodiscard]] RegionScope region(std::string name, const RetentionPolicy* policy = nullptr);
+
+  // Where the next op would be recorded: how many regions are open around it, and the policy in force.
+  int depth() const;
+  const RetentionPolicy* policy() const { return policies_.back(); }
+  // Regions opened so far.
+  int region_count() const;
 
   // Adds the gradient of `loss`, a scalar of this tape, to the slots of all leaves. Unless `retain`, the tape ends
   // here.

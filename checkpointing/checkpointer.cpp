@@ -1,0 +1,157 @@
+#include "checkpointing/checkpointer.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "nn/base/error.h"
+
+namespace retape::checkpointing {
+namespace {
+
+void warn_on_standard_error(const std::string& message) {
+  fmt::print(stderr, "warning: {}\n", message);
+}
+
+}  // namespace
+
+Checkpointer::Checkpointer(nn::Context& context, parallel::Topology topology,
+                           std::function<void(const std::string&)> warn)
+    : context_(context),
+      topology_(std::move(topology)),
+      warn_(warn ? std::move(warn) : warn_on_standard_error),
+      rng_(context) {}
+
+Checkpointer::~Checkpointer() = default;
+
+void Checkpointer::configure(const Overrides& arguments, const Overrides& file) {
+  const Settings settings = apply(apply(Settings{}, file), arguments);
+  // Every rank asks, also one whose own settings are wrong, so that none is left waiting.
+  topology_.tensor.require_agreement("activation checkpointing settings", settings.describe());
+  check(settings);
+  const bool sized = settings.number_checkpoints > 0 || settings.slab_bytes > 0;
+  require<ConfigError>(!settings.contiguous_memory_optimization || sized || !context_.device().computes(),
+                       "[checkpointing] contiguous_memory_optimization: expected number_checkpoints or slab_bytes, "
+                       "which a step on the meta device measures, got neither");
+  const StoreOptions options{
+      .partition = settings.partition_activations,
+      .contiguous = settings.contiguous_memory_optimization,
+      .host = settings.cpu_checkpointing,
+      .number_checkpoints = settings.number_checkpoints,
+      .slab_bytes = settings.number_checkpoints > 0 ? 0 : settings.slab_bytes,
+      .host_limit = settings.host_memory_limit > 0 ? std::optional(settings.host_memory_limit) : std::nullopt};
+  store_ = std::make_unique<CheckpointStore>(context_.device(), topology_.tensor, options, warn_);
+  settings_ = settings;
+}
+
+nn::TapeOptions Checkpointer::tape_options() {
+  if (!is_configured()) {
+    return {};
+  }
+  const bool watch = settings_.profile || settings_.synchronize_checkpoint_boundary;
+  return {.record = true, .policy = this, .observer = watch ? this : nullptr};
+}
+
+nn::Decision Checkpointer::decide(const nn::ValueInfo& value) const {
+  if (policy_.lets_go(value)) {
+    return {.what = nn::Retain::recompute};
+  }
+  return is_checkpoint(value) && !policy_.keeps_everything() ? keep_checkpoint(value) : nn::Decision{};
+}
+
+nn::Decision Checkpointer::RegionPolicy::decide(const nn::ValueInfo& value) const {
+  const bool inside = value.home->depth >= depth_;
+  if (inside || (around_ != nullptr && around_->decide(value).what == nn::Retain::recompute)) {
+    return {.what = nn::Retain::recompute};
+  }
+  return checkpointer_.keep_checkpoint(value);
+}
+
+// What is not the same on all ranks must not be partitioned over them (Megatron-LM's sequence-parallel shards).
+nn::Decision Checkpointer::keep_checkpoint(const nn::ValueInfo& value) const {
+  const bool moved =
+      settings_.partition_activations || settings_.contiguous_memory_optimization || settings_.cpu_checkpointing;
+  const bool shard = settings_.partition_activations && value.placement == nn::Placement::shard;
+  if (!moved || shard) {
+    return {.what = nn::Retain::keep, .tag = nn::Tag::checkpoints};
+  }
+  return {.what = nn::Retain::store, .store = store_.get()};
+}
+
+void Checkpointer::on_event(const nn::TapeEvent& event) {
+  if (settings_.profile) {
+    profile_.add(event);
+  }
+}
+
+void Checkpointer::on_boundary(const nn::Region& /*region*/) {
+  if (settings_.synchronize_checkpoint_boundary) {
+    store_->synchronize();
+  }
+}
+
+void Checkpointer::reset() {
+  if (store_ != nullptr) {
+    store_->reset();
+  }
+}
+
+void Checkpointer::model_parallel_seed(std::uint64_t seed) {
+  constexpr std::uint64_t kModelParallelOffset = 2718;  // Megatron-LM's
+  rng_.reset();
+  context_.default_generator().set_state({.seed = seed, .offset = 0});
+  rng_.add(kModelParallelRng, seed + kModelParallelOffset + static_cast<std::uint64_t>(topology_.tensor.rank()));
+  rng_.add(kDataParallelRng, seed);
+}
+
+StoreStats Checkpointer::store_stats() const {
+  require_configured("store_stats");
+  return store_->stats();
+}
+
+Bytes Checkpointer::take_offloaded_bytes() {
+  if (store_ == nullptr) {
+    return 0;
+  }
+  const Bytes bytes = store_->stats().offloaded_bytes;
+  store_->reset_stats();
+  return bytes;
+}
+
+Profile Checkpointer::take_profile() {
+  if (store_ != nullptr && settings_.profile) {
+    for (const TransferRecord& record : store_->log().records()) {
+      profile_.add(record);
+    }
+    store_->log().clear();
+  }
+  return std::exchange(profile_, {});
+}
+
+void Checkpointer::require_effect(const std::vector<nn::Residual>& residuals) const {
+  std::set<std::string_view> known;
+  bool lets_go = false;
+  for (const nn::Residual& residual : residuals) {
+    known.insert(residual.name);
+    known.insert(residual.op);
+    lets_go = lets_go || residual.what == nn::Retain::recompute;
+  }
+  for (const Policy::Rule& rule : policy_.recompute) {
+    for (const std::string& name : rule.names) {
+      require<ConfigError>(known.contains(name),
+                           "[checkpointing] recompute: expected names of ops or values of the model ({}), got {}",
+                           fmt::join(known, ", "), name);
+    }
+  }
+  require<ConfigError>(lets_go || policy_.keeps_everything(),
+                       "[checkpointing] policy {}: expected a model with values that it lets go, got none",
+                       policy_.describe());
+}
+
+void Checkpointer::require_configured(std::string_view what) const {
+  require(is_configured(), "[checkpointing] {}: expected configure() to come before", what);
+}
+
+}  // namespace retape::checkpointing

@@ -1,0 +1,15 @@
+// The table [activation_checkpointing], as the checkpointing module takes it.
+#pragma once
+
+#include "checkpointing/policy.h"
+#include "checkpointing/settings.h"
+#include "trainer/config.h"
+
+namespace retape::trainer {
+
+checkpointing::Policy checkpoint_policy(const Config& config);
+
+// `slab_bytes` is what plan_memory() measured; it counts where number_checkpoints is not set.
+checkpointing::Overrides checkpoint_settings(const Config& config, Bytes slab_bytes);
+
+}  // namespace retape::trainer
