@@ -20,6 +20,23 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+// Where a chain of symbolic links leads, which need not exist.
+std::filesystem::path follow_links(std::filesystem::path path) {
+  constexpr int kLongestChain = 40;  // as in the kernel
+  const std::filesystem::path start = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(path, error); ++links) {
+    if (links == kLongestChain) {
+      fail_io(start, "follow its links", ELOOP);
+    }
+    path = path.parent_path() / std::filesystem::read_symlink(path, error);
+    if (error) {
+      fail_io(start, "follow its links", error.value());
+    }
+  }
+  return path;
+}
+
 // Makes a rename in the folder durable.
 void sync_folder(const std::filesystem::path& folder) {
   const FileDescriptor directory(folder, O_RDONLY | O_DIRECTORY, "open the folder");
@@ -48,9 +65,13 @@ bool is_temporary_name(std::string_view name) {
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   require<DataError>(path_.has_filename(), "[file] \"{}\": expected the path of a file", path_.string());
-  std::error_code ignored;
-  require<DataError>(!std::filesystem::is_directory(path_, ignored), "[file] {}: expected a file, got a directory",
+  target_ = follow_links(path_);
+  std::error_code ignored;  // what cannot be looked at cannot be written either
+  const std::filesystem::file_status found = std::filesystem::status(target_, ignored);
+  require<DataError>(!std::filesystem::is_directory(found), "[file] {}: expected a file, got a directory",
                      path_.string());
+  require<DataError>(!std::filesystem::exists(found) || std::filesystem::is_regular_file(found),
+                     "[file] {}: expected a regular file", path_.string());
   create_temporary();
 }
 
@@ -64,7 +85,7 @@ void AtomicFile::create_temporary() {
   // O_EXCL finds a name that no other writer has; a dead process of the same number may have left some behind.
   constexpr int kAttempts = 1000;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const std::filesystem::path name = fmt::format("{}{}{}.{}", path_.string(), kMark, ::getpid(), attempt);
+    const std::filesystem::path name = fmt::format("{}{}{}.{}", target_.string(), kMark, ::getpid(), attempt);
     const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0) {
       file_ = FileDescriptor(fd);
@@ -105,11 +126,11 @@ void AtomicFile::commit() {
   if (::close(file_.release()) != 0) {
     fail_io(path_, "close", errno);
   }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
     fail_io(path_, "rename the finished file to it", errno);
   }
   temporary_.clear();
-  sync_folder(folder_of(path_));
+  sync_folder(folder_of(target_));
 }
 
 std::int64_t remove_stale_temporaries(const std::filesystem::path& directory) {

@@ -6,7 +6,8 @@
 //   file.write(weights);
 //   file.commit();       // on disk and under its name; without this line nothing changes
 //
-// The bytes go to "PATH.tmp.PID.N" beside the target and are renamed over it after an fsync.
+// The bytes go to "PATH.tmp.PID.N" beside the target and are renamed over it after an fsync. Of a symbolic link it is
+// the target that is written; what is neither absent nor a regular file is refused.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +43,8 @@ class AtomicFile {
  private:
   void create_temporary();
 
-  std::filesystem::path path_;
+  std::filesystem::path path_;       // as it was given, for messages
+  std::filesystem::path target_;     // where its links lead
   std::filesystem::path temporary_;  // empty once renamed
   FileDescriptor file_;
   std::int64_t written_bytes_ = 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -99,6 +100,38 @@ TEST(AtomicFile, RefusesPathsThatCannotBeWritten) {
   EXPECT_THROW(AtomicFile(""), DataError);
   EXPECT_THAT([&] { AtomicFile(dir / std::string(300, 'x')); }, ThrowsMessage<DataError>(HasSubstr("name too long")));
   EXPECT_EQ(dir.files(), 0U);
+}
+
+TEST(AtomicFile, RefusesWhatIsNoRegularFile) {
+  const TempDir dir;
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0666), 0);
+  for (const std::filesystem::path& special : {dir / "pipe", std::filesystem::path("/dev/null")}) {
+    EXPECT_THAT([&] { AtomicFile{special}; },
+                ThrowsMessage<DataError>(AllOf(HasSubstr(special.string()), HasSubstr("expected a regular file"))));
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(dir / "pipe"));
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  EXPECT_EQ(dir.files(), 1U);
+}
+
+TEST(AtomicFile, WritesThroughLinksToTheirTarget) {
+  const TempDir dir;
+  dir.write("far/target", "old");
+  std::filesystem::create_symlink("far/target", dir / "link");
+  std::filesystem::create_symlink(dir / "link", dir / "link_to_link");
+  for (const std::string name : {"link", "link_to_link"}) {
+    AtomicFile file(dir / name);
+    file.write(name);
+    file.commit();
+    EXPECT_TRUE(std::filesystem::is_symlink(dir / name));
+    EXPECT_EQ(dir.read("far/target"), name);
+  }
+  std::filesystem::create_symlink("far/absent", dir / "dangling");
+  AtomicFile file(dir / "dangling");
+  file.commit();
+  EXPECT_TRUE(std::filesystem::is_regular_file(dir / "far/absent"));
+  std::filesystem::create_symlink("endless", dir / "endless");
+  EXPECT_THAT([&] { AtomicFile(dir / "endless"); }, ThrowsMessage<DataError>(HasSubstr("endless")));
 }
 
 TEST(AtomicFile, ARenameThatFailsIsAnErrorAndLeavesNothing) {
