@@ -20,15 +20,19 @@ void Batch::set_row(std::int64_t row, const TokenStream& tokens, std::int64_t st
   tokens.copy(start + 1, std::span(targets).subspan(offset, length));
 }
 
+void check_length(const TokenStream& tokens, std::int64_t seq_len, std::string_view what) {
+  require<DataError>(tokens.size() > seq_len,
+                     "[data] {}: expected at least {} tokens (a sequence of {} and its target), got {}", what,
+                     seq_len + 1, seq_len, tokens.size());
+}
+
 void check_batching(const TokenStream& tokens, std::int64_t batch_size, std::int64_t seq_len, RankSlice slice) {
   require<ConfigError>(batch_size >= 1, "[sampler] batch size: expected at least 1, got {}", batch_size);
   require<ConfigError>(seq_len >= 1, "[sampler] sequence length: expected at least 1, got {}", seq_len);
   require<ConfigError>(slice.rank >= 0 && slice.rank < slice.ranks,
                        "[sampler] data-parallel rank: expected 0 <= rank < ranks, got rank {} of {}", slice.rank,
                        slice.ranks);
-  require<DataError>(tokens.size() > seq_len,
-                     "[sampler] tokens: expected at least {} for a sequence of {} and its target, got {}", seq_len + 1,
-                     seq_len, tokens.size());
+  check_length(tokens, seq_len, "tokens");
 }
 
 }  // namespace retape::data

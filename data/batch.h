@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "data/token_stream.h"
@@ -28,6 +29,9 @@ struct Batch {
   // Row `row` becomes the T tokens from `start` and the T tokens one further.
   void set_row(std::int64_t row, const TokenStream& tokens, std::int64_t start);
 };
+
+// Throws DataError, which says `what` is too short, if there are fewer than T + 1 tokens.
+void check_length(const TokenStream& tokens, std::int64_t seq_len, std::string_view what);
 
 // Throws ConfigError unless B >= 1, T >= 1 and 0 <= rank < ranks, and DataError if there are fewer than T + 1 tokens.
 void check_batching(const TokenStream& tokens, std::int64_t batch_size, std::int64_t seq_len, RankSlice slice);

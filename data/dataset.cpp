@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/batch.h"
 #include "data/mapped_file.h"
 #include "data/match_files.h"
 #include "nn/base/error.h"
@@ -42,14 +43,45 @@ FileFormat common_format(const MappedFiles& files, FileFormat configured) {
   return first;
 }
 
-std::shared_ptr<const Tokenizer> choose_tokenizer(const DatasetConfig& config, const MappedFiles& files,
-                                                  FileFormat format) {
+// A tokenizer and whose it is, for messages. The tokenizer is null where there is none.
+struct OwnedTokenizer {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::string owner;
+};
+
+// The tokenizers that prepare() left beside token files; none where one is named by its path, which overrules them.
+std::vector<OwnedTokenizer> tokenizers_beside(const DatasetConfig& config, const MappedFiles& files,
+                                              FileFormat format) {
+  std::vector<OwnedTokenizer> found;
   if (format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
-    return make_tokenizer(config.tokenizer, texts_of(files));
+    return found;
   }
-  const std::filesystem::path beside = tokenizer_path_of(files.front()->path());
-  std::error_code ignored;
-  return std::filesystem::exists(beside, ignored) ? make_tokenizer(beside.string(), {}) : nullptr;
+  for (const auto& file : files) {
+    const std::filesystem::path beside = tokenizer_path_of(file->path());
+    std::error_code ignored;
+    if (std::filesystem::exists(beside, ignored)) {
+      found.push_back({make_tokenizer(beside.string(), {}), beside.string()});
+    }
+  }
+  return found;
+}
+
+OwnedTokenizer choose_tokenizer(const DatasetConfig& config, const MappedFiles& files, FileFormat format,
+                                const std::vector<OwnedTokenizer>& beside) {
+  if (format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
+    return {make_tokenizer(config.tokenizer, texts_of(files)), files.front()->path().string()};
+  }
+  return beside.empty() ? OwnedTokenizer() : beside.front();
+}
+
+// Equal ids of different tokenizers mean different texts.
+void require_same(const OwnedTokenizer& own, const std::vector<OwnedTokenizer>& beside) {
+  for (const OwnedTokenizer& other : beside) {
+    require<DataError>(own.tokenizer == nullptr || own.tokenizer->to_json() == other.tokenizer->to_json(),
+                       "[data] {}: expected the tokenizer of {}, of {} tokens, got another one, of {}", other.owner,
+                       own.owner, own.tokenizer == nullptr ? 0 : own.tokenizer->vocab_size(),
+                       other.tokenizer->vocab_size());
+  }
 }
 
 std::int64_t choose_vocab(const DatasetConfig& config, const Tokenizer* tokenizer) {
@@ -83,26 +115,25 @@ TokenStream load(const MappedFiles& files, FileFormat format, const Tokenizer* t
   return stream;
 }
 
-void check_length(const TokenStream& tokens, std::int64_t seq_len, const std::string& what) {
-  require<DataError>(tokens.size() > seq_len,
-                     "[data] {}: expected at least {} tokens (a sequence of {} and its target), got {}", what,
-                     seq_len + 1, seq_len, tokens.size());
-}
-
 }  // namespace
 
 Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved) {
   check_config(config);
   const MappedFiles files = map_files(match_files(config.train));
   const FileFormat format = common_format(files, config.format);
-  Dataset dataset;
-  dataset.tokenizer = saved != nullptr ? std::move(saved) : choose_tokenizer(config, files, format);
-  dataset.vocab = choose_vocab(config, dataset.tokenizer.get());
-  dataset.train = load(files, format, dataset.tokenizer.get(), dataset.vocab);
+  const std::vector<OwnedTokenizer> beside = tokenizers_beside(config, files, format);
+  const OwnedTokenizer own = saved != nullptr ? OwnedTokenizer{std::move(saved), "the resumed run"}
+                                              : choose_tokenizer(config, files, format, beside);
+  require_same(own, beside);
+  Dataset dataset{.tokenizer = own.tokenizer};
+  dataset.vocab = choose_vocab(config, own.tokenizer.get());
+  dataset.train = load(files, format, own.tokenizer.get(), dataset.vocab);
 
   if (!config.val.empty()) {
     const MappedFiles val_files = map_files(match_files(config.val));
-    dataset.val = load(val_files, common_format(val_files, config.format), dataset.tokenizer.get(), dataset.vocab);
+    const FileFormat val_format = common_format(val_files, config.format);
+    require_same(own, tokenizers_beside(config, val_files, val_format));
+    dataset.val = load(val_files, val_format, own.tokenizer.get(), dataset.vocab);
     check_length(dataset.train, config.seq_len, listed(config.train));
     check_length(dataset.val, config.seq_len, listed(config.val));
     return dataset;

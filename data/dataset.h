@@ -33,10 +33,11 @@ struct Dataset {
 //
 // A char tokenizer takes its vocabulary from all of `train`, the end that becomes validation included. For token files
 // the tokenizer is config.tokenizer where that is a .json file, else the file that prepare() left beside the first of
-// them, else none.
+// them that has one, else none.
 //
-// Throws DataError for files that are missing, empty, of mixed formats, corrupt, with an id that is not below V, or too
-// short for one sequence; ConfigError for settings out of range and a V that is missing or below the tokenizer's.
+// Throws DataError for files that are missing, empty, of mixed formats, corrupt, with an id that is not below V, too
+// short for one sequence, or with another tokenizer beside them (unless config.tokenizer is a .json file); ConfigError
+// for settings out of range and a V that is missing or below the tokenizer's.
 Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved = nullptr);
 
 // Tokens before the validation part: the first (1 - val_fraction), rounded down, as in nanoGPT's data preparation.

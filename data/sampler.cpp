@@ -55,12 +55,6 @@ std::uint64_t shuffled(std::uint64_t index, std::uint64_t count, std::uint64_t k
 
 }  // namespace
 
-Order parse_order(std::string_view name) {
-  require<ConfigError>(name == "random" || name == "sequential",
-                       "[data] order: expected \"random\" or \"sequential\", got \"{}\"", name);
-  return name == "random" ? Order::kRandom : Order::kSequential;
-}
-
 std::string_view to_string(Order order) {
   return order == Order::kRandom ? "random" : "sequential";
 }
@@ -82,7 +76,8 @@ SamplerState sampler_state_from_json(std::string_view text) {
                      seed.dump());
   require<DataError>(position.is_number_unsigned() && position.get<std::uint64_t>() <= kMaxPosition,
                      "[sampler] state: position: expected a count of rows, got {}", position.dump());
-  return {parse_order(order.get<std::string>()), seed.get<std::uint64_t>(), position.get<std::int64_t>()};
+  return {order == "random" ? Order::kRandom : Order::kSequential, seed.get<std::uint64_t>(),
+          position.get<std::int64_t>()};
 }
 
 Sampler::Sampler(TokenStream tokens, const SamplerConfig& config)

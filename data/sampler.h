@@ -20,8 +20,7 @@ namespace retape::data {
 
 enum class Order { kRandom, kSequential };
 
-// "random", "sequential". Throws ConfigError for another name.
-Order parse_order(std::string_view name);
+// "random", "sequential".
 std::string_view to_string(Order order);
 
 struct SamplerState {

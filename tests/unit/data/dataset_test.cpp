@@ -148,6 +148,45 @@ TEST_F(DatasetTest, TokenFilesFindTheirTokenizer) {
   EXPECT_EQ(open_dataset(setting).vocab, 256);
 }
 
+TEST_F(DatasetTest, AllTokenFilesHaveTheSameTokenizer) {
+  const std::string ours = make_char_tokenizer(std::vector{NamedText{"", "xy"}})->to_json();
+  const std::string theirs = make_char_tokenizer(std::vector{NamedText{"", "yz"}})->to_json();
+  for (const char* name : {"a", "b", "val"}) {
+    dir_.write(std::string(name) + ".bin", std::vector<Token>{0, 1, 1, 0});
+  }
+  auto setting = config("?.bin");
+  setting.val = {(dir_ / "val.bin").string()};
+  dir_.write("b.tokenizer.json", ours);  // that of the first file that has one
+  EXPECT_EQ(open_dataset(setting).tokenizer->to_json(), ours);
+  dir_.write("a.tokenizer.json", ours);
+  dir_.write("val.tokenizer.json", ours);
+  EXPECT_EQ(open_dataset(setting).tokenizer->to_json(), ours);
+
+  for (const std::string other : {"b.tokenizer.json", "val.tokenizer.json"}) {
+    dir_.write(other, theirs);
+    EXPECT_THAT([&] { open_dataset(setting); },
+                ThrowsMessage<DataError>(AllOf(HasSubstr(other + ": expected the tokenizer of"),
+                                               HasSubstr("a.tokenizer.json"), HasSubstr("got another one"))));
+    dir_.write(other, ours);
+  }
+  EXPECT_THAT([&] { open_dataset(setting, make_byte_tokenizer()); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr("a.tokenizer.json: expected the tokenizer of the resumed run"),
+                                             HasSubstr("256 tokens"), HasSubstr("of 2"))));
+}
+
+TEST_F(DatasetTest, ATokenFileToValidateOnHasTheTokenizerOfTheText) {
+  dir_.write("a.txt", "xyxy");
+  dir_.write("val.bin", std::vector<Token>{0, 1, 1, 0});
+  dir_.write("val.tokenizer.json", make_char_tokenizer(std::vector{NamedText{"", "yz"}})->to_json());
+  auto setting = config("a.txt");
+  setting.tokenizer = "char";
+  setting.val = {(dir_ / "val.bin").string()};
+  EXPECT_THAT([&] { open_dataset(setting); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr("val.tokenizer.json"), HasSubstr("a.txt"))));
+  dir_.write("val.tokenizer.json", make_char_tokenizer(std::vector{NamedText{"", "xy"}})->to_json());
+  EXPECT_NO_THROW(open_dataset(setting));
+}
+
 TEST_F(DatasetTest, NamesAnIdThatIsNotBelowTheVocabulary) {
   dir_.write("a.bin", std::vector<Token>{1, 2, 3});
   dir_.write("b.bin", std::vector<Token>{4, 97, 98});
