@@ -1,0 +1,21 @@
+// A lock between processes: one holder per file, gone with the process that holds it, however that ends.
+#pragma once
+
+#include <filesystem>
+
+#include "data/file_descriptor.h"
+
+namespace retape::data {
+
+class FileLock {
+ public:
+  // Takes the lock on the file, which is made if it is missing and afterwards holds this process's id. Throws DataError
+  // that names the holder where another process, or another FileLock of this one, has it. Where a file system knows no
+  // locks there is none to take.
+  explicit FileLock(const std::filesystem::path& path);
+
+ private:
+  FileDescriptor file_;  // closing it gives the lock back; the file stays, for who removed it could remove another's
+};
+
+}  // namespace retape::data
