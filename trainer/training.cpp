@@ -71,6 +71,7 @@ class TrainingLoop {
       }
     }
     progress_.finish();
+    print_profile();
     return std::nullopt;
   }
 
@@ -90,6 +91,9 @@ class TrainingLoop {
         static_cast<double>(learner_.model().step_flops(rows, config_.model.seq_len)) / time.count() / peak_flops_;
     row.peak_bytes = memory.peak;
     row.activation_peak_bytes = memory.activation_peak;
+    if (row.result.profile) {
+      profile_.add(*row.result.profile);
+    }
     metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr);
     progress_.step(row);
   }
@@ -122,6 +126,13 @@ class TrainingLoop {
     progress_.say(fmt::format("step {}/{}  validation loss {:.4f}", done, config_.train.steps, loss));
   }
 
+  // Where activation_checkpointing.profile is on.
+  void print_profile() const {
+    if (!profile_.regions().empty()) {
+      fmt::print("{}", profile_.table(config_.train.steps - first_step_));
+    }
+  }
+
   void save(std::int64_t done) {
     save_run(checkpoint_directory(config_), done, config_, learner_, sampler_, dataset_.tokenizer.get());
   }
@@ -132,6 +143,7 @@ class TrainingLoop {
   data::Sampler sampler_;
   Metrics metrics_;
   Progress progress_;
+  checkpointing::Profile profile_;  // of all steps
   std::int64_t first_step_;
   double peak_flops_;
 };

@@ -53,7 +53,7 @@ def write_tokens(file, shape, steps):
     file.write_bytes(tokens.tobytes())
 
 
-def run_retape(options, shape, dtype, steps):
+def run_retape(options, shape, dtype, steps, more_settings=()):
     """Tokens per second, from the step times of metrics.jsonl."""
     with tempfile.TemporaryDirectory(prefix="retape_peers_") as folder:
         tokens = pathlib.Path(folder) / "tokens.bin"
@@ -81,7 +81,7 @@ def run_retape(options, shape, dtype, steps):
             "optimizer.grad_clip": 0,
         }
         command = [options.trainer]
-        for key, value in settings.items():
+        for key, value in [*settings.items(), *more_settings]:
             command += ["--set", f"{key}={value}"]
         output_of(command)
         rows = [json.loads(line) for line in (out_dir / "metrics.jsonl").read_text().splitlines()]
@@ -89,12 +89,12 @@ def run_retape(options, shape, dtype, steps):
     return shape["batch"] * shape["seq"] * 1e3 / statistics.median(step_ms[WARMUP_STEPS:])
 
 
-def run_torch(options, shape, dtype, steps, compiled):
+def run_torch(options, shape, dtype, steps, flags):
     command = [options.python, HERE / "torch_gpt.py", "--threads", options.threads, "--steps", steps]
     for name, value in shape.items():
         command += [f"--{name}", value]
     command += ["--bf16"] if dtype == "bf16" else []
-    command += ["--compile"] if compiled else []
+    command += flags
     command += ["--fused-adamw"] if options.fused_adamw else []
     return json.loads(output_of(command).splitlines()[-1])["tokens_per_s"]
 
@@ -108,7 +108,7 @@ def measure(options, name, dtype):
             if runner == "Retape":
                 speed = run_retape(options, shape, dtype, steps)
             else:
-                speed = run_torch(options, shape, dtype, steps, runner == "compiled")
+                speed = run_torch(options, shape, dtype, steps, ["--compile"] if runner == "compiled" else [])
             results[runner].append(speed)
             print(f"{name} {dtype} {turn + 1}/{options.rounds}: {runner} {speed:.0f} tokens/s", file=sys.stderr)
     return results
@@ -132,27 +132,42 @@ def machine_line(options):
     )
 
 
-def row(name, dtype, results):
+def sizes_of(name):
     shape = SHAPES[name]
     sizes = f"{shape['layers']} layers, dim {shape['dim']}, heads {shape['heads']}, T {shape['seq']}"
-    sizes += f", B {shape['batch']}, V {shape['vocab']}"
+    return sizes + f", B {shape['batch']}, V {shape['vocab']}"
+
+
+def row(name, dtype, results):
     speeds = {runner: statistics.median(runs) for runner, runs in results.items()}
     tokens = [f"{speeds[runner]:,.0f}" for runner in RUNNERS]
     ratios = [f"{speeds['Retape'] / speeds[peer]:.2f}x" for peer in RUNNERS[1:]]
     spread = max(max(runs) / min(runs) for runs in results.values())
-    return f"| {' | '.join([sizes, dtype, *tokens, *ratios, f'{spread:.2f}'])} |"
+    return f"| {' | '.join([sizes_of(name), dtype, *tokens, *ratios, f'{spread:.2f}'])} |"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def argument_parser(description, default_shapes):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="an interpreter that has torch")
     parser.add_argument("--trainer", type=pathlib.Path, default=REPOSITORY / "build/release/bin/trainer")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: every core")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help=f"measured steps of a run; default: {STEPS}")
-    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--shape", nargs="+", choices=SHAPES, default=default_shapes)
     parser.add_argument("--dtype", nargs="+", choices=("f32", "bf16"), default=("f32", "bf16"))
     parser.add_argument("--fused-adamw", action="store_true", help="PyTorch's fused optimizer, not its default one")
+    return parser
+
+
+def print_table(columns, rows):
+    print(f"| {' | '.join(columns)} |")
+    text = sum(column in ("model", "dtype", "program", "policy") for column in columns)
+    print("|---" * text + "|" + "--:|" * (len(columns) - text))
+    print("\n".join(rows))
+
+
+def main():
+    parser = argument_parser(__doc__, list(SHAPES))
     options = parser.parse_args()
     if not options.trainer.is_file():
         parser.error(f"{options.trainer}: no trainer there; `make build` makes it")
@@ -163,10 +178,7 @@ def main():
         sys.exit(f"run_peers: {failure}")
     print(f"{machine}\n")
     speeds = [f"{runner}, tokens/s" for runner in RUNNERS]
-    columns = ["model", "dtype", *speeds, "over eager", "over compiled", "spread"]
-    print(f"| {' | '.join(columns)} |")
-    print("|---|---|" + "--:|" * (len(columns) - 2))
-    print("\n".join(rows))
+    print_table(["model", "dtype", *speeds, "over eager", "over compiled", "spread"], rows)
 
 
 if __name__ == "__main__":
