@@ -185,6 +185,9 @@ void check_available(const Config& config, const ConfigOrigins& origins) {
   const CheckpointPolicy policy = config.activation_checkpointing.policy;
   require_available(policy != CheckpointPolicy::automatic, "activation_checkpointing.policy",
                     quoted(schema::policy_name(policy)));
+  const BackendChoice backend = config.parallel.backend;
+  require_available(backend == BackendChoice::automatic || backend == BackendChoice::self, "parallel.backend",
+                    quoted(schema::backend_name(backend)));
   require_available(config.parallel.tensor == 1, "parallel.tensor", config.parallel.tensor);
   require_available(config.parallel.data == 1, "parallel.data", config.parallel.data);
 }

@@ -184,6 +184,10 @@ std::vector<Key> keys_of(Config& config) {
   return keys;
 }
 
+std::string_view backend_name(BackendChoice backend) {
+  return kBackends[static_cast<std::size_t>(backend)];
+}
+
 std::string_view policy_name(CheckpointPolicy policy) {
   return kPolicies[static_cast<std::size_t>(policy)];
 }

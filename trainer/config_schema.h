@@ -81,6 +81,7 @@ struct Key {
 std::vector<Key> keys_of(Config& config);
 
 // The policy as it is written in a file.
+std::string_view backend_name(BackendChoice backend);
 std::string_view policy_name(CheckpointPolicy policy);
 
 }  // namespace retape::trainer::schema

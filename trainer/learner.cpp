@@ -46,7 +46,9 @@ Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab, L
 
 nn::Tensor Learner::tokens_tensor(const data::Batch& batch, const std::vector<std::int32_t>& tokens) {
   nn::Tensor tensor(context_.device(), nn::Shape{batch.rows, batch.seq_len}, nn::DType::i32, nn::Tag::activations);
-  tensor.from_host<std::int32_t>(tokens);
+  if (context_.device().computes()) {  // on meta a batch has a size and no tokens
+    tensor.from_host<std::int32_t>(tokens);
+  }
   return tensor;
 }
 

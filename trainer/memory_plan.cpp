@@ -1,5 +1,7 @@
 #include "trainer/memory_plan.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "trainer/learner.h"
@@ -21,7 +23,10 @@ class PlannedRun {
                           residuals_ = tape.residuals();
                         }
                       }}) {
-    const auto resize = [&config](data::Batch& batch) { batch.resize(config.train.batch_size, config.model.seq_len); };
+    const auto resize = [&config](data::Batch& batch) {
+      batch.rows = config.train.batch_size;
+      batch.seq_len = config.model.seq_len;
+    };
     // A later step starts with what an earlier one, or an evaluation, left cached.
     work_ = learner_.step(0, resize).work;
     if (config.train.eval_every > 0) {
@@ -128,6 +133,14 @@ std::string memory_table(const MemoryPlan& plan) {
   return table;
 }
 
+std::map<std::string, Bytes> bytes_by_tag(const nn::PerTag<Bytes>& bytes) {
+  std::map<std::string, Bytes> named;
+  for (int t = 0; t < nn::kTagCount; ++t) {
+    named.emplace(nn::name(static_cast<nn::Tag>(t)), bytes[static_cast<std::size_t>(t)]);
+  }
+  return named;
+}
+
 void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan) {
   if (plan.fits) {
     return;
@@ -138,6 +151,14 @@ void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& pla
                     needed, format_bytes(needed), config.train.batch_size, format_bytes(config.run.memory_limit),
                     batch > 0 ? fmt::format("train.batch_size = {} would fit", batch)
                               : std::string("not even train.batch_size = 1 fits"));
+}
+
+void require_machine_has(const MemoryPlan& plan) {
+  const Bytes has = Bytes{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  require<OutOfMemory>(plan.stats.peak_reserved <= has,
+                       "[memory] expected a run that fits this machine's {}, got one that takes {}; make "
+                       "train.batch_size or the model smaller, or turn on activation_checkpointing",
+                       format_bytes(has), format_bytes(plan.stats.peak_reserved));
 }
 
 }  // namespace retape::trainer

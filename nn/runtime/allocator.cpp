@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <tuple>
 #include <utility>
 
@@ -151,7 +152,8 @@ Allocator::Block* Allocator::reserve_segment(Bytes bytes) {
 }
 
 Allocator::Block* Allocator::reserve_exactly(Bytes bytes) {
-  if (limit_ && bytes > *limit_ - stats_.reserved) {
+  // The sum of what a plan reserves may be more than there are addresses.
+  if (bytes > limit_.value_or(std::numeric_limits<Bytes>::max()) - stats_.reserved) {
     return nullptr;
   }
   auto block = std::make_unique<Block>();

@@ -76,28 +76,72 @@ TEST_F(ConfigChecks, SettingsOfAPolicyThatIsNoneAreNotIgnored) {
   EXPECT_EQ(set({"activation_checkpointing.policy=none"}).activation_checkpointing.policy, CheckpointPolicy::none);
 }
 
+TEST_F(ConfigChecks, SettingsThatAPolicyDoesNotHaveAreNotIgnored) {
+  const auto refusal_with = [&](const std::vector<std::string>& settings) {
+    std::vector<std::string> all;
+    for (const std::string& setting : settings) {
+      all.push_back("activation_checkpointing." + setting);
+    }
+    return refusal_of_set(all);
+  };
+  EXPECT_EQ(
+      refusal_with({"policy=full", "recompute=[\"gelu\"]"}),
+      "--set activation_checkpointing.recompute=[\"gelu\"]: activation_checkpointing.recompute: has no effect with "
+      "activation_checkpointing.policy = \"full\"");
+  EXPECT_THAT(refusal_with({"policy=selective", "recompute=[\"gelu\"]", "layers=2"}),
+              HasSubstr("layers: has no effect"));
+  EXPECT_THAT(refusal_with({"policy=selective"}), HasSubstr("recompute: expected names of ops or values"));
+  EXPECT_THAT(refusal_with({"policy=full", "memory_budget=6GiB"}), HasSubstr("memory_budget: has no effect"));
+  EXPECT_THAT(refusal_with({"policy=full", "number_checkpoints=4"}),
+              HasSubstr("has no effect with activation_checkpointing.contiguous_memory_optimization = false"));
+  EXPECT_THAT(refusal_with({"policy=full", "host_memory_limit=1GiB"}),
+              HasSubstr("has no effect with activation_checkpointing.cpu_checkpointing = false"));
+}
+
 TEST_F(ConfigChecks, EveryKeyOfActivationCheckpointingIsRead) {
   Config config;
   ConfigOrigins origins;
-  for (const char* setting : {"policy=selective", "layers=3", "recompute=[\"gelu\", \"attention\"]",
-                              "memory_budget=6GiB", "deepspeed_config=ds.json", "partition_activations=true",
-                              "cpu_checkpointing=true", "contiguous_memory_optimization=true", "number_checkpoints=4",
-                              "synchronize_checkpoint_boundary=true", "profile=true"}) {
+  for (const char* setting : {"policy=uniform", "layers=3", "recompute=[\"gelu\", \"attention\"]", "memory_budget=6GiB",
+                              "deepspeed_config=ds.json", "partition_activations=true", "cpu_checkpointing=true",
+                              "contiguous_memory_optimization=true", "number_checkpoints=4",
+                              "synchronize_checkpoint_boundary=true", "profile=true", "host_memory_limit=1GiB"}) {
     read_override(std::string("activation_checkpointing.") + setting, config, origins);
   }
-  check_combinations(config, origins);
   const Config::ActivationCheckpointing expected{
-      CheckpointPolicy::selective, 3, {"gelu", "attention"}, 6_GiB, "ds.json", true, true, true, 4, true, true};
+      CheckpointPolicy::uniform, 3, {"gelu", "attention"}, 6_GiB, "ds.json", true, true, true, 4, true, true, 1_GiB};
   EXPECT_EQ(config.activation_checkpointing, expected);
 }
 
+TEST_F(ConfigChecks, KeysGoBeforeTheDeepSpeedFileWhichGoesBeforeDefaults) {
+  const std::filesystem::path json = folder() / "ds.json";
+  std::ofstream(json) << R"({"train_batch_size": 8, "activation_checkpointing": {"partition_activations": true,
+                             "contiguous_memory_optimization": true, "number_checkpoints": 4, "profile": true}})";
+  const Config::ActivationCheckpointing read =
+      set({"activation_checkpointing.policy=full", "activation_checkpointing.deepspeed_config=" + json.string(),
+           "activation_checkpointing.number_checkpoints=7", "activation_checkpointing.profile=false"})
+          .activation_checkpointing;
+  EXPECT_TRUE(read.partition_activations);
+  EXPECT_TRUE(read.contiguous_memory_optimization);
+  EXPECT_FALSE(read.cpu_checkpointing);
+  EXPECT_EQ(read.number_checkpoints, 7);
+  EXPECT_FALSE(read.profile);
+}
+
 TEST_F(ConfigChecks, WhatThisVersionCannotDoIsSaid) {
-  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"full\"\n"),
-            "gpt.toml:2:10: activation_checkpointing.policy: \"full\" is not available in this version");
+  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"auto\"\nmemory_budget = \"6GiB\"\n"),
+            "gpt.toml:2:10: activation_checkpointing.policy: \"auto\" is not available in this version");
   EXPECT_EQ(refusal_of_set({"parallel.tensor=2"}),
             "--set parallel.tensor=2: parallel.tensor: 2 is not available in this version");
   EXPECT_EQ(refusal_of_set({"parallel.data=2"}),
             "--set parallel.data=2: parallel.data: 2 is not available in this version");
+  EXPECT_EQ(refusal_of_set({"parallel.backend=nccl"}),
+            "--set parallel.backend=nccl: parallel.backend: \"nccl\" is not available in this version");
+}
+
+TEST_F(ConfigChecks, NumbersAreInRangeInF32Too) {
+  EXPECT_THAT(refusal_of_set({"optimizer.eps=1e-50"}), HasSubstr("expected a number above 0, got 1e-50"));
+  EXPECT_THAT(refusal_of_set({"optimizer.lr=1e300"}), HasSubstr("optimizer.lr"));
+  EXPECT_THAT(refusal_of_set({"model.dropout=0.99999999999"}), HasSubstr("model.dropout"));
 }
 
 }  // namespace
