@@ -123,9 +123,9 @@ void run_step(StoreRig& rig) {
 struct Accounts {
   nn::MemoryStats device;
   nn::MemoryStats host;
-  Bytes slab_top;
-  Bytes partitioned_before_end;
-  Bytes offloaded;
+  Bytes slab_top = 0;
+  Bytes partitioned = 0;
+  Bytes offloaded = 0;
   friend bool operator==(const Accounts&, const Accounts&) = default;
 };
 
@@ -182,6 +182,7 @@ TEST(CheckpointStoreMemory, TheSlabStaysWhereItIsStepAfterStep) {
   };
   const auto addresses = [](const std::vector<Saved>& saved) {
     std::vector<const void*> found;
+    found.reserve(saved.size());
     for (const Saved& value : saved) {
       found.push_back(value->fetch().data());
     }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -128,7 +129,7 @@ TEST_F(SlabTest, NothingIsLostToGapsFirstInLastOut) {
 
 TEST_F(SlabTest, NothingIsLostToGapsFirstInFirstOut) {
   const auto slab = create({.bytes = 1_MiB});
-  constexpr Bytes kSizes[] = {1024, 300, 5000, 4, 70000};
+  constexpr std::array<Bytes, 5> kSizes{1024, 300, 5000, 4, 70000};
   const auto step_values = [&] {
     std::vector<Tensor> values;
     for (const Bytes bytes : kSizes) {
@@ -151,6 +152,7 @@ TEST_F(SlabTest, NothingIsLostToGapsFirstInFirstOut) {
 TEST_F(SlabTest, SaysWhichSettingIsTooSmall) {
   const auto slab = create({.number_checkpoints = 4});
   std::vector<Tensor> values;
+  values.reserve(4);
   for (int i = 0; i < 4; ++i) {
     values.push_back(bytes_in(*slab, 1_MiB));
   }

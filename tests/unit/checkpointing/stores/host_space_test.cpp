@@ -1,0 +1,52 @@
+#include "checkpointing/stores/host_space.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <vector>
+
+namespace retape::checkpointing {
+namespace {
+
+TEST(HostSpace, LeavesTheNumberOfThreadsAsItIs) {
+  nn::Device device({.threads = 3});
+  const HostSpace space(device, std::nullopt, nullptr);
+  EXPECT_EQ(omp_get_max_threads(), 3);
+}
+
+TEST(HostSpace, KeepsAccountsOfItsOwn) {
+  nn::Device device({.threads = 1});
+  HostSpace space(device, std::nullopt, nullptr);
+  const nn::Tensor tensor(space.device(), {100}, nn::DType::f32, nn::Tag::checkpoints);
+  EXPECT_EQ(space.stats().live, 512);
+  EXPECT_EQ(device.memory().stats().live, 0);
+}
+
+TEST(HostSpace, IsPlannedWhereTheDeviceIs) {
+  nn::Device device({.kind = nn::DeviceKind::meta, .threads = 1});
+  HostSpace space(device, std::nullopt, nullptr);
+  EXPECT_FALSE(space.device().computes());
+}
+
+TEST(HostSpace, WarnsOnceWhenItIsFull) {
+  for (const nn::DeviceKind kind : {nn::DeviceKind::cpu, nn::DeviceKind::meta}) {
+    nn::Device device({.kind = kind, .threads = 1});
+    std::vector<std::string> warnings;
+    HostSpace space(device, 1000, [&](const std::string& text) { warnings.push_back(text); });
+    const auto try_bytes = [&](Bytes bytes) {
+      return space.try_allocate(
+          [&] { return nn::Tensor(space.device(), {bytes / 4}, nn::DType::f32, nn::Tag::checkpoints); }, "h.4: x",
+          bytes);
+    };
+    const nn::Tensor fits = try_bytes(512);
+    EXPECT_TRUE(fits.defined());
+    EXPECT_FALSE(try_bytes(512).defined());
+    EXPECT_FALSE(try_bytes(4096).defined());
+    EXPECT_EQ(warnings, std::vector<std::string>{
+                            "[checkpointing] host memory is exhausted: h.4: x of 512 B stays on the device, as will "
+                            "others; the host holds 512 B of a limit of 1000 B"});
+  }
+}
+
+}  // namespace
+}  // namespace retape::checkpointing
