@@ -132,6 +132,7 @@ TEST_F(SlabTest, NothingIsLostToGapsFirstInFirstOut) {
   constexpr std::array<Bytes, 5> kSizes{1024, 300, 5000, 4, 70000};
   const auto step_values = [&] {
     std::vector<Tensor> values;
+    values.reserve(kSizes.size());
     for (const Bytes bytes : kSizes) {
       values.push_back(bytes_in(*slab, bytes));
     }
