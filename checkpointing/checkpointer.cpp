@@ -43,6 +43,7 @@ void Checkpointer::configure(const Overrides& arguments, const Overrides& file) 
       .slab_bytes = settings.number_checkpoints > 0 ? 0 : settings.slab_bytes,
       .host_limit = settings.host_memory_limit > 0 ? std::optional(settings.host_memory_limit) : std::nullopt};
   store_ = std::make_unique<CheckpointStore>(context_.device(), topology_.tensor, options, warn_);
+  taken_offloaded_bytes_ = 0;
   settings_ = settings;
 }
 
@@ -115,9 +116,8 @@ Bytes Checkpointer::take_offloaded_bytes() {
   if (store_ == nullptr) {
     return 0;
   }
-  const Bytes bytes = store_->stats().offloaded_bytes;
-  store_->reset_stats();
-  return bytes;
+  const Bytes all = store_->stats().offloaded_bytes;
+  return all - std::exchange(taken_offloaded_bytes_, all);
 }
 
 Profile Checkpointer::take_profile() {
@@ -133,10 +133,12 @@ Profile Checkpointer::take_profile() {
 void Checkpointer::require_effect(const std::vector<nn::Residual>& residuals) const {
   std::set<std::string_view> known;
   bool lets_go = false;
+  bool stores = false;
   for (const nn::Residual& residual : residuals) {
     known.insert(residual.name);
     known.insert(residual.op);
     lets_go = lets_go || residual.what == nn::Retain::recompute;
+    stores = stores || residual.what == nn::Retain::store;
   }
   for (const Policy::Rule& rule : policy_.recompute) {
     for (const std::string& name : rule.names) {
@@ -148,6 +150,13 @@ void Checkpointer::require_effect(const std::vector<nn::Residual>& residuals) co
   require<ConfigError>(lets_go || policy_.keeps_everything(),
                        "[checkpointing] policy {}: expected a model with values that it lets go, got none",
                        policy_.describe());
+  const auto require_stores = [stores](std::string_view name, bool on) {
+    require<ConfigError>(stores || !on, "[checkpointing] {}: expected regions whose inputs are checkpoints, got none",
+                         name);
+  };
+  require_stores("partition_activations", settings_.partition_activations);
+  require_stores("contiguous_memory_optimization", settings_.contiguous_memory_optimization);
+  require_stores("cpu_checkpointing", settings_.cpu_checkpointing);
 }
 
 void Checkpointer::require_configured(std::string_view what) const {

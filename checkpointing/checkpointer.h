@@ -76,7 +76,8 @@ class Checkpointer final : private nn::RetentionPolicy, private nn::TapeObserver
   Profile take_profile();
 
   // What nothing came of would go unnoticed. Throws ConfigError where a policy that lets go has let nothing go, or
-  // names an op or a value that `residuals`, those of a recorded step, do not have; lists those that they have.
+  // names an op or a value that `residuals`, those of a recorded step, do not have (with those that they have), or
+  // where checkpoints were to be stored and there are none.
   void require_effect(const std::vector<nn::Residual>& residuals) const;
 
  private:
@@ -97,6 +98,7 @@ class Checkpointer final : private nn::RetentionPolicy, private nn::TapeObserver
   Settings settings_;
   Policy policy_;
   std::unique_ptr<CheckpointStore> store_;  // null before configure()
+  Bytes taken_offloaded_bytes_ = 0;         // of the store's, that take_offloaded_bytes() has returned
   RngTracker rng_;
   Profile profile_;
 };
