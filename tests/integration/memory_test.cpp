@@ -73,16 +73,27 @@ TEST_P(PredictedPeak, IsTheMeasuredPeak) {
   const Exit exit = process.wait();
   ASSERT_TRUE(all_rows) << exit.err;
   EXPECT_THAT(exit.out, HasSubstr(trainer::memory_table(plan)));
+  EXPECT_EQ(plan.host_peak_bytes > 0, config.activation_checkpointing.cpu_checkpointing);
   for (const nlohmann::json& row : all_of_metrics("run")) {
     if (row.contains("loss")) {
       EXPECT_EQ(row.at("peak_bytes"), plan.stats.peak);
       EXPECT_EQ(row.at("activation_peak_bytes"), plan.stats.activation_peak);
+      EXPECT_EQ(row.at("offload_bytes") > 0, config.activation_checkpointing.cpu_checkpointing);
     }
   }
 }
 
 const std::string kShakespeare = "shakespeare-char.toml";
 constexpr std::int64_t kCharacters = 22;  // that the text of TrainingCase has
+const Settings kOdd{
+    "train.grad_accum=3",     "model.tie_embeddings=false", "model.dropout=0.1",  "model.dim=60",
+    "model.heads=3",          "model.seq_len=37",           "train.batch_size=5", "run.hash_gradients=true",
+    "run.log_gradients=true", "optimizer.grad_clip=0"};
+const std::string kActivations = "activation_checkpointing.";
+
+Settings with_policy(const std::string& policy) {
+  return {kActivations + "policy=" + policy};
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Configs, PredictedPeak,
@@ -95,14 +106,19 @@ INSTANTIATE_TEST_SUITE_P(
                                      PlannedRun{"grad_accum", kShakespeare, {"train.grad_accum=2"}, kCharacters},
                                      PlannedRun{"untied", kShakespeare, {"model.tie_embeddings=false"}, kCharacters},
                                      PlannedRun{"dropout", kShakespeare, {"model.dropout=0.1"}, kCharacters},
-                                     PlannedRun{
-                                         "everything_odd",
-                                         kShakespeare,
-                                         {"train.grad_accum=3", "model.tie_embeddings=false", "model.dropout=0.1",
-                                          "model.dim=60", "model.heads=3", "model.seq_len=37", "train.batch_size=5",
-                                          "run.hash_gradients=true", "run.log_gradients=true", "optimizer.grad_clip=0"},
-                                         kCharacters},
-                                     PlannedRun{"one_thread", kShakespeare, {"run.threads=1"}, kCharacters}),
+                                     PlannedRun{"everything_odd", kShakespeare, kOdd, kCharacters},
+                                     PlannedRun{"one_thread", kShakespeare, {"run.threads=1"}, kCharacters},
+                                     PlannedRun{"full", kShakespeare, kOdd + with_policy("full"), kCharacters},
+                                     PlannedRun{"selective", kShakespeare,
+                                                kOdd + with_policy("selective") +
+                                                    Settings{kActivations + "recompute=[\"layer_norm\", \"gelu\"]"},
+                                                kCharacters},
+                                     PlannedRun{"uniform_contiguous_on_the_host", kShakespeare,
+                                                kOdd + with_policy("uniform") +
+                                                    Settings{kActivations + "layers=2",
+                                                             kActivations + "contiguous_memory_optimization=true",
+                                                             kActivations + "cpu_checkpointing=true"},
+                                                kCharacters}),
                      testing::Values("f32", "bf16")),
     [](const auto& info) { return std::get<0>(info.param).name + "_" + std::get<1>(info.param); });
 
