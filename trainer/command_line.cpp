@@ -7,6 +7,8 @@
 #include "nn/base/error.h"
 #include "trainer/commands.h"
 #include "trainer/config_loader.h"
+#include "trainer/plan_command.h"
+#include "trainer/study.h"
 #include "trainer/training.h"
 
 namespace retape::trainer {
@@ -18,6 +20,8 @@ struct Arguments {
   SampleCommand sample;
   PrepareCommand prepare;
   std::string export_path;
+  bool plan_as_json = false;
+  StudyCommand study;
 };
 
 void add_config_options(CLI::App& command, Arguments& arguments) {
@@ -42,6 +46,14 @@ void add_prepare_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--format", prepare.format, "u16 or llmc")->capture_default_str();
 }
 
+void add_study_options(CLI::App& command, StudyCommand& study) {
+  command.add_option("--policies", study.policies, "none, full[:N], selective:NAME+NAME, block:N, uniform:N, nested:N")
+      ->capture_default_str();
+  command.add_option("--steps", study.steps, "of each run; the first is not timed")->capture_default_str();
+  command.add_option("--repeats", study.repeats, "rounds through all policies")->capture_default_str();
+  command.add_option("--output", study.output, "folder of study.csv and study.json; run.out_dir where it is left out");
+}
+
 int run(CLI::App& app, Arguments& arguments) {
   const auto config = [&arguments] { return load_config(arguments.config, arguments.settings); };
   if (app.got_subcommand("doctor")) {
@@ -59,6 +71,12 @@ int run(CLI::App& app, Arguments& arguments) {
   if (app.got_subcommand("export")) {
     return export_model(config(), arguments.export_path);
   }
+  if (app.got_subcommand("plan")) {
+    return print_plan(config(), arguments.plan_as_json);
+  }
+  if (app.got_subcommand("study")) {
+    return study(config(), arguments.study);
+  }
   return train(config());
 }
 
@@ -71,6 +89,12 @@ int run_command_line(int argc, const char* const* argv) {
   add_config_options(app, arguments);
   add_config_options(*app.add_subcommand("train", "train, or go on training"), arguments);
   add_config_options(*app.add_subcommand("eval", "print the validation loss of the newest checkpoint"), arguments);
+  CLI::App* plan = app.add_subcommand("plan", "say what a training would take, without running it");
+  add_config_options(*plan, arguments);
+  plan->add_flag("--json", arguments.plan_as_json, "print one JSON object");
+  CLI::App* study = app.add_subcommand("study", "run policies of activation checkpointing and compare them");
+  add_config_options(*study, arguments);
+  add_study_options(*study, arguments.study);
   CLI::App* sample = app.add_subcommand("sample", "print text from the newest checkpoint");
   add_config_options(*sample, arguments);
   add_sample_options(*sample, arguments);

@@ -133,14 +133,6 @@ std::string memory_table(const MemoryPlan& plan) {
   return table;
 }
 
-std::map<std::string, Bytes> bytes_by_tag(const nn::PerTag<Bytes>& bytes) {
-  std::map<std::string, Bytes> named;
-  for (int t = 0; t < nn::kTagCount; ++t) {
-    named.emplace(nn::name(static_cast<nn::Tag>(t)), bytes[static_cast<std::size_t>(t)]);
-  }
-  return named;
-}
-
 void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan) {
   if (plan.fits) {
     return;

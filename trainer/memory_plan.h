@@ -1,7 +1,6 @@
 // What a run will hold, known before it starts: its steps, and an evaluation, on the meta device.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,9 +27,6 @@ MemoryPlan plan_memory(const Config& config, std::int64_t vocab);
 
 // The table that a run prints at its start: bytes by tag at the peak, and the notes.
 std::string memory_table(const MemoryPlan& plan);
-
-// For reports: every tag under its name.
-std::map<std::string, Bytes> bytes_by_tag(const nn::PerTag<Bytes>& bytes);
 
 // Throws OutOfMemory where the run does not fit run.memory_limit: says what it needs, and the largest batch that fits.
 void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan);

@@ -13,6 +13,7 @@
 #include "trainer/memory_plan.h"
 #include "trainer/metrics.h"
 #include "trainer/opened_run.h"
+#include "trainer/plan_command.h"
 #include "trainer/progress.h"
 #include "trainer/run_state.h"
 #include "trainer/sampling.h"
@@ -183,13 +184,10 @@ data::Sampler make_sampler(const Config& config, const data::Dataset& dataset,
   return sampler;
 }
 
-// Meta computes nothing, so what is left of a training is its plan. A vocabulary that is known needs no data.
-int print_plan(const Config& config) {
-  const std::int64_t vocab = config.model.vocab > 0 ? config.model.vocab : open_data(config, std::nullopt).vocab;
-  const MemoryPlan plan = plan_memory(config, vocab);
-  require_fit(config, vocab, plan);
+// Meta computes nothing, so what is left of a training is the memory that it would take.
+int print_memory(const Config& config) {
   fmt::print("{}\nrun.device = \"meta\" computes nothing: this is the memory that the training would take\n",
-             memory_table(plan));
+             memory_table(plan_training(config)));
   return 0;
 }
 
@@ -197,7 +195,7 @@ int print_plan(const Config& config) {
 
 int train(const Config& config) {
   if (config.run.device == DeviceChoice::meta) {
-    return print_plan(config);
+    return print_memory(config);
   }
   StopSignals signals;
   const std::optional<Checkpoint> checkpoint = find_checkpoint(config);

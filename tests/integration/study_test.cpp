@@ -1,0 +1,151 @@
+// `trainer study` runs policies side by side: all of them have the bits of keeping everything.
+#include <sstream>
+
+#include "tests/integration/training_case.h"
+
+namespace retape::integration {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string kAll = "none,full,full:2,selective:layer_norm+gelu,block:1,uniform:2,nested:2";
+constexpr int kAllCount = 7;
+
+class Study : public TrainingCase {
+ protected:
+  Exit study(const std::string& run, const std::string& policies, const Settings& more = {},
+             const std::vector<std::string>& options = {"--steps", "3"}) const {
+    std::vector<std::string> words = arguments("study", settings(run) + more, options);
+    words.insert(words.end(), {"--policies", policies});
+    return run_trainer(words);
+  }
+
+  static json report_in(const std::filesystem::path& folder) { return json::parse(bytes_of(folder / "study.json")); }
+
+  // Nothing was run and nothing was written.
+  void expect_refused(const Exit& exit, const std::string& run, const std::string& message) const {
+    EXPECT_EQ(exit.status, 1);
+    EXPECT_EQ(exit.out, "");
+    EXPECT_THAT(exit.err, HasSubstr(message));
+    EXPECT_EQ(lines_of(exit.err).size(), 1U) << exit.err;
+    EXPECT_FALSE(std::filesystem::exists(out_dir(run)));
+  }
+};
+
+std::vector<std::string> columns_of(const std::string& line) {
+  std::vector<std::string> columns;
+  std::istringstream stream(line);
+  for (std::string column; std::getline(stream, column, ',');) {
+    columns.push_back(column);
+  }
+  return columns;
+}
+
+TEST_F(Study, HasEveryPolicyWithTheSameBitsAndThePredictedMemory) {
+  const Exit exit = study("study", kAll, {}, {"--steps", "3", "--repeats", "2"});
+  ASSERT_TRUE(exit.ok()) << exit.err;
+  const json report = report_in(out_dir("study"));
+  EXPECT_EQ(report.at("steps"), 3);
+  EXPECT_EQ(report.at("repeats"), 2);
+  const json& policies = report.at("policies");
+  const std::vector<std::string> names = columns_of(kAll);
+  ASSERT_EQ(policies.size(), names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    SCOPED_TRACE(names[i]);
+    const json& policy = policies[i];
+    EXPECT_EQ(policy.at("policy"), names[i]);
+    EXPECT_EQ(policy.at("peak_bytes"), policy.at("predicted_peak_bytes"));
+    EXPECT_EQ(policy.at("same_bits"), true);
+    EXPECT_EQ(policy.at("grad_hashes"), policies[0].at("grad_hashes"));
+    EXPECT_EQ(policy.at("losses"), policies[0].at("losses"));
+    EXPECT_EQ(policy.at("grad_hashes").size(), 3U);
+    EXPECT_EQ(policy.at("step_ms").size(), 4U) << "two runs, without their first steps";
+    EXPECT_THAT(exit.out, HasSubstr("\n" + names[i] + " "));
+    if (i > 0) {
+      EXPECT_LT(policy.at("activation_peak_bytes"), policies[0].at("activation_peak_bytes"));
+      EXPECT_GT(policy.at("recompute_share"), 0);
+    }
+  }
+  EXPECT_EQ(policies[0].at("recompute_share"), 0);
+  EXPECT_EQ(policies[0].at("relative_time"), 1);
+
+  const std::vector<std::string> csv = lines_of(bytes_of(out_dir("study") / "study.csv"));
+  ASSERT_EQ(csv.size(), 1U + kAllCount);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::vector<std::string> columns = columns_of(csv[i + 1]);
+    EXPECT_EQ(columns.size(), columns_of(csv[0]).size());
+    EXPECT_EQ(columns.front(), names[i]);
+    EXPECT_EQ(columns[1], columns[2]) << "predicted and measured peak";
+    EXPECT_EQ(columns.back(), "yes");
+  }
+}
+
+TEST_F(Study, HasTheBitsAndTheMemoryOfTraining) {
+  ASSERT_TRUE(study("study", "full").ok());
+  train("run", {"activation_checkpointing.policy=full", "train.eval_every=0"});
+  const json report = report_in(out_dir("study"));
+  const json& full = report.at("policies").at(0);
+  const std::vector<json> rows = metrics("run");
+  for (std::size_t step = 0; step < 3; ++step) {
+    EXPECT_EQ(full.at("grad_hashes")[step], rows[step].at("grad_hash"));
+    EXPECT_EQ(full.at("losses")[step], rows[step].at("loss"));
+  }
+  EXPECT_EQ(full.at("peak_bytes"), rows[2].at("peak_bytes"));
+  EXPECT_EQ(full.at("activation_peak_bytes"), rows[2].at("activation_peak_bytes"));
+}
+
+TEST_F(Study, TouchesNothingButItsTwoFiles) {
+  train("run");
+  const std::string metrics_before = bytes_of(out_dir("run") / "metrics.jsonl");
+  const CheckpointContents checkpoint_before = newest_checkpoint("run");
+  const auto files = [&] { return std::distance(std::filesystem::recursive_directory_iterator(out_dir("run")), {}); };
+  const auto files_before = files();
+  ASSERT_TRUE(study("run", "none,full").ok());
+  EXPECT_EQ(files(), files_before + 2);
+  EXPECT_EQ(bytes_of(out_dir("run") / "metrics.jsonl"), metrics_before);
+  EXPECT_EQ(newest_checkpoint("run"), checkpoint_before);
+
+  // The start is the seed's, whatever was trained since.
+  ASSERT_TRUE(study("fresh", "none,full").ok());
+  EXPECT_EQ(report_in(out_dir("run")).at("policies")[0].at("losses"),
+            report_in(out_dir("fresh")).at("policies")[0].at("losses"));
+}
+
+TEST_F(Study, WritesWhereItIsTold) {
+  const std::filesystem::path folder = path("a") / "b";
+  ASSERT_TRUE(study("study", "none", {}, {"--steps", "2", "--output", folder.string()}).ok());
+  EXPECT_EQ(report_in(folder).at("policies").size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(folder / "study.csv"));
+  EXPECT_FALSE(std::filesystem::exists(out_dir("study")));
+}
+
+TEST_F(Study, KeepsTheOtherSettingsOfTheTable) {
+  const Exit exit = study("study", "none,full",
+                          {"activation_checkpointing.policy=block", "activation_checkpointing.layers=2",
+                           "activation_checkpointing.contiguous_memory_optimization=true"});
+  ASSERT_TRUE(exit.ok()) << exit.err;
+  const json report = report_in(out_dir("study"));
+  const json& policies = report.at("policies");
+  EXPECT_EQ(policies[0].at("by_tag").at("checkpoints"), 0);
+  EXPECT_GT(policies[1].at("by_tag").at("checkpoints"), 0);
+  EXPECT_EQ(policies[1].at("peak_bytes"), policies[1].at("predicted_peak_bytes"));
+  EXPECT_EQ(policies[0].at("grad_hashes"), policies[1].at("grad_hashes"));
+}
+
+TEST_F(Study, RefusesWhatItCannotRun) {
+  expect_refused(study("run", "none,ful"), "run", "expected one of none, full, selective, block, uniform, nested");
+  expect_refused(study("run", "none,selective:gelo"), "run", "got gelo");
+  expect_refused(study("run", "full:0"), "run", "--policies full:0");
+  expect_refused(study("run", "none", {}, {"--steps", "1"}), "run", "--steps: expected at least 2");
+  expect_refused(study("run", "none", {}, {"--repeats", "0"}), "run", "--repeats: expected at least 1");
+  expect_refused(study("run", "none", {"run.device=meta"}), "run", "\"meta\"");
+  expect_refused(study("run", "none", {"data.train=/nowhere.txt"}), "run", "/nowhere.txt");
+  expect_refused(study("run", "full,none", {"run.memory_limit=10KiB"}), "run", "--policies full: [memory]");
+}
+
+}  // namespace
+}  // namespace retape::integration

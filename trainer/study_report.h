@@ -1,0 +1,50 @@
+// What a study found: whether all policies have the same bits, and the report as a table, as CSV and as JSON.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/runtime/allocator.h"
+
+namespace retape::trainer {
+
+// What must be the same under every policy: of each step, the first included.
+struct RunBits {
+  std::vector<double> losses;
+  std::vector<std::uint64_t> grad_hashes;
+};
+
+// One policy: memory and bits of a run, and the times of all its runs.
+struct PolicyFindings {
+  std::string policy;
+  Bytes predicted_peak_bytes = 0;
+  nn::MemoryStats measured;
+  std::vector<double> step_ms;          // of every timed step
+  std::vector<double> recompute_share;  // of its time, of every timed step
+  RunBits bits;
+  std::optional<std::int64_t> differs_at;  // the first step at which `bits` are not those of the study's first run
+};
+
+struct StudyFindings {
+  std::int64_t steps = 0;  // of a run; the first is not timed
+  std::int64_t repeats = 0;
+  std::vector<PolicyFindings> policies;
+};
+
+// The first step that differs; runs have as many steps.
+std::optional<std::int64_t> first_difference(const RunBits& expected, const RunBits& found);
+// Throws Error where a policy differs, naming it and the step.
+void require_same_bits(const StudyFindings& findings);
+
+// The median, of an even number of values the mean of the middle two. Throws Error where there are none.
+double median(std::vector<double> values);
+
+std::string study_table(const StudyFindings& findings);
+// A line per policy below a line of names; bytes and milliseconds.
+std::string study_csv(const StudyFindings& findings);
+// {"steps", "repeats", "policies": [{"policy", ..., "by_tag": {...}, "step_ms": [...], "losses", "grad_hashes"}]}
+std::string study_json(const StudyFindings& findings);
+
+}  // namespace retape::trainer
