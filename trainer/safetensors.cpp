@@ -116,6 +116,8 @@ json parse_header(const std::filesystem::path& path, std::string_view text) {
   } catch (const json::parse_error& error) {
     fail<DataError>("[safetensors] {}: header: expected JSON, got an error at byte {} of {}", path.string(), error.byte,
                     text.size());
+  } catch (const json::exception& error) {  // such as a number beyond all numbers
+    fail<DataError>("[safetensors] {}: header: expected JSON, got {}", path.string(), printable(error.what()));
   }
 }
 

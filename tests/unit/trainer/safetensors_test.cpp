@@ -181,6 +181,8 @@ TEST(Safetensors, RefusesAHeaderOfTheWrongSize) {
 TEST(Safetensors, RefusesAHeaderThatIsNotTheFormats) {
   EXPECT_THAT(error_of_header("not json", 0), HasSubstr("header: expected JSON, got an error at byte 2 of 8"));
   EXPECT_THAT(error_of_header("{\"\xff\":1}", 0), HasSubstr("expected JSON"));
+  EXPECT_THAT(error_of_header(R"({"w":{"dtype":"U8","shape":[1e999],"data_offsets":[0,1]}})", 1),
+              AllOf(HasSubstr("[safetensors] a.safetensors: header: expected JSON"), HasSubstr("1e999")));
   EXPECT_THAT(error_of_header("[]", 0), HasSubstr("header: expected a JSON object, got array"));
   EXPECT_THAT(error_of_header(std::string(100'000, '['), 0), HasSubstr("expected JSON"));
   EXPECT_THAT(error_of_header(R"({"__metadata__":[]})", 0), HasSubstr("__metadata__: expected a JSON object"));
