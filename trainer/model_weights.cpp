@@ -52,6 +52,14 @@ std::string meaning_of_shape(std::string_view name, const GptShape& shape) {
                                         : std::string();
 }
 
+// A table of positions serves every shorter one too: its first rows are the same positions.
+bool serves(const NamedBytes& tensor, const nn::Parameter& parameter) {
+  const nn::Shape& shape = parameter.shape();
+  const bool longer = parameter.name().ends_with("wpe.weight") && tensor.shape.size() == 2 &&
+                      tensor.shape[0] > shape[0] && tensor.shape[1] == shape[1];
+  return longer || format_shape(tensor.shape) == shape.str();
+}
+
 // The names in the file of all parameters, in their order.
 std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& model) {
   std::vector<std::string> names;
@@ -60,10 +68,10 @@ std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& mod
     const std::string name = name_in_file(file, parameter->name());
     require<DataError>(!name.empty(), "[weights] {}: expected a tensor {}, found none", file.path().string(),
                        parameter->name());
-    const std::string found = format_shape(file.tensor(name).shape);
-    require<DataError>(found == parameter->shape().str(), "[weights] {}: tensor {}: expected shape {}{}, got {}",
+    const NamedBytes& tensor = file.tensor(name);
+    require<DataError>(serves(tensor, *parameter), "[weights] {}: tensor {}: expected shape {}{}, got {}",
                        file.path().string(), name, parameter->shape().str(), meaning_of_shape(name, model.shape()),
-                       found);
+                       format_shape(tensor.shape));
     used.insert(name);
     names.push_back(name);
   }
@@ -82,7 +90,9 @@ void require_floating(const NamedBytes& tensor, const std::filesystem::path& pat
                      tensor.dtype);
 }
 
-std::vector<float> to_floats(const NamedBytes& tensor) {
+// The first `elems` elements.
+std::vector<float> to_floats(NamedBytes tensor, Elems elems) {
+  tensor.bytes = tensor.bytes.first(static_cast<std::size_t>(elems * bytes_per_element(tensor.dtype)));
   if (tensor.dtype == "F32") {
     return converted<float>(tensor, [](float value) { return value; });
   }
@@ -101,7 +111,8 @@ void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt
     require_floating(file.tensor(name), path);
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
-    model.parameters()[i]->load(context, to_floats(file.tensor(names[i])));
+    nn::Parameter& parameter = *model.parameters()[i];
+    parameter.load(context, to_floats(file.tensor(names[i]), parameter.elems()));
   }
 }
 

@@ -10,7 +10,8 @@
 namespace retape::trainer {
 
 // Loads every parameter, from F32, BF16 or F16. Names may lack "transformer."; masks that some files carry are passed
-// over. Throws DataError for a tensor that is missing, unknown or of another shape, before any weight has changed.
+// over; of a position table that is longer than the model's, the first rows are taken. Throws DataError for a tensor
+// that is missing, unknown or of another shape, before any weight has changed.
 void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt& model);
 
 // Writes every parameter as F32.

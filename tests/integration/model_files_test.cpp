@@ -189,6 +189,23 @@ TEST_F(Weights, AreAcceptedInTheFormsThatFilesHave) {
   expect_same_step(first_row("full", file), first_row("bare", path("bare.safetensors")));
 }
 
+TEST_F(Weights, OfMorePositionsThanTheModelHasGiveItTheFirst) {
+  const std::filesystem::path file = exported();
+  const trainer::SafetensorsFile original(file);
+  TensorList longer;
+  for (const NamedBytes& tensor : original.tensors()) {
+    std::vector<float> values = floats_of(tensor);
+    std::vector<std::int64_t> shape = tensor.shape;
+    if (tensor.name.ends_with("wpe.weight")) {
+      shape[0] += 5;
+      values.resize(static_cast<std::size_t>(shape[0] * shape[1]), 7.0F);
+    }
+    longer.add(tensor.name, "F32", shape, values);
+  }
+  longer.write(path("longer.safetensors"));
+  expect_same_step(first_row("full", file), first_row("longer", path("longer.safetensors")));
+}
+
 // Each weight is rounded to 16 bits: once as those bits, once as the F32 that they stand for.
 struct Rounded {
   std::uint16_t bits;
