@@ -1,12 +1,16 @@
 #include "trainer/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <tuple>
 
 #include "nn/base/error.h"
 #include "trainer/commands.h"
 #include "trainer/config_loader.h"
+#include "trainer/one_line.h"
 #include "trainer/plan_command.h"
 #include "trainer/study.h"
 #include "trainer/training.h"
@@ -14,9 +18,15 @@
 namespace retape::trainer {
 namespace {
 
-struct Arguments {
-  std::string config;
+// May stand before the command and after it.
+struct ConfigOptions {
+  std::string file;
   std::vector<std::string> settings;
+};
+
+struct Arguments {
+  ConfigOptions before;
+  ConfigOptions after;
   SampleCommand sample;
   PrepareCommand prepare;
   std::string export_path;
@@ -24,9 +34,18 @@ struct Arguments {
   StudyCommand study;
 };
 
-void add_config_options(CLI::App& command, Arguments& arguments) {
-  command.add_option("--config", arguments.config, "TOML file of the run");
-  command.add_option("--set", arguments.settings, "a setting, wins over the file")->type_name("table.key=value");
+void add_config_options(CLI::App& command, ConfigOptions& options) {
+  command.add_option("--config", options.file, "TOML file of the run");
+  command.add_option("--set", options.settings, "a setting, wins over the file")->type_name("table.key=value");
+}
+
+Config config_of(const Arguments& arguments) {
+  const auto& [before, after] = std::tie(arguments.before, arguments.after);
+  require<ConfigError>(before.file.empty() || after.file.empty(), "--config: expected one file, got {} and {}",
+                       before.file, after.file);
+  std::vector<std::string> settings = before.settings;
+  settings.insert(settings.end(), after.settings.begin(), after.settings.end());
+  return load_config(before.file.empty() ? after.file : before.file, settings);
 }
 
 void add_sample_options(CLI::App& command, Arguments& arguments) {
@@ -43,7 +62,9 @@ void add_prepare_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--input", prepare.inputs, "text files or patterns")->required();
   command.add_option("--output", prepare.output, "token file to write")->required();
   command.add_option("--tokenizer", prepare.tokenizer, "byte, char or a tokenizer's .json")->capture_default_str();
-  command.add_option("--format", prepare.format, "u16 or llmc")->capture_default_str();
+  command.add_option("--format", prepare.format, "u16 or llmc")
+      ->check(CLI::IsMember({"u16", "llmc"}))
+      ->capture_default_str();
 }
 
 void add_study_options(CLI::App& command, StudyCommand& study) {
@@ -54,8 +75,8 @@ void add_study_options(CLI::App& command, StudyCommand& study) {
   command.add_option("--output", study.output, "folder of study.csv and study.json; run.out_dir where it is left out");
 }
 
-int run(CLI::App& app, Arguments& arguments) {
-  const auto config = [&arguments] { return load_config(arguments.config, arguments.settings); };
+int run(CLI::App& app, const Arguments& arguments) {
+  const auto config = [&arguments] { return config_of(arguments); };
   if (app.got_subcommand("doctor")) {
     return doctor();
   }
@@ -80,44 +101,63 @@ int run(CLI::App& app, Arguments& arguments) {
   return train(config());
 }
 
+// After whatever stdout still holds. That nobody may read it is no further error.
+void print_error(const std::string& message) {
+  std::fflush(stdout);
+  std::fputs(("error: " + message + "\n").c_str(), stderr);
+}
+
+// A command is only done when its output is where it goes.
+int status_with_output(int status) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+    return status;
+  }
+  print_error(fmt::format("[output] stdout: cannot be written{}{}", errno == 0 ? "" : ": ",
+                          errno == 0 ? "" : std::strerror(errno)));
+  return status == 0 ? 1 : status;
+}
+
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv) {
   Arguments arguments;
   CLI::App app("Retape trains GPT language models. Without a command it trains.", "trainer");
   app.require_subcommand(0, 1);
-  add_config_options(app, arguments);
-  add_config_options(*app.add_subcommand("train", "train, or go on training"), arguments);
-  add_config_options(*app.add_subcommand("eval", "print the validation loss of the newest checkpoint"), arguments);
+  add_config_options(app, arguments.before);
+  add_config_options(*app.add_subcommand("train", "train, or go on training"), arguments.after);
+  add_config_options(*app.add_subcommand("eval", "print the validation loss of the newest checkpoint"),
+                     arguments.after);
   CLI::App* plan = app.add_subcommand("plan", "say what a training would take, without running it");
-  add_config_options(*plan, arguments);
+  add_config_options(*plan, arguments.after);
   plan->add_flag("--json", arguments.plan_as_json, "print one JSON object");
   CLI::App* study = app.add_subcommand("study", "run policies of activation checkpointing and compare them");
-  add_config_options(*study, arguments);
+  add_config_options(*study, arguments.after);
   add_study_options(*study, arguments.study);
   CLI::App* sample = app.add_subcommand("sample", "print text from the newest checkpoint");
-  add_config_options(*sample, arguments);
+  add_config_options(*sample, arguments.after);
   add_sample_options(*sample, arguments);
   add_prepare_options(*app.add_subcommand("prepare", "encode text to a token file"), arguments);
   CLI::App* export_command = app.add_subcommand("export", "write the weights as safetensors with Hugging Face names");
-  add_config_options(*export_command, arguments);
+  add_config_options(*export_command, arguments.after);
   export_command->add_option("--output", arguments.export_path, "file to write")->required();
   app.add_subcommand("doctor", "say what this machine and build can do");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
-    return app.exit(help);
+    return status_with_output(app.exit(help));
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "error: {}; trainer --help lists what there is\n", error.what());
+    print_error(on_one_line(error.what()) + "; trainer --help lists what there is");
     return error.get_exit_code();
   }
   try {
-    return run(app, arguments);
+    return status_with_output(run(app, arguments));
+  } catch (const OutOfMemory& error) {
+    print_error(error.what());  // its table has lines of its own
   } catch (const std::exception& error) {
-    std::fflush(stdout);
-    fmt::print(stderr, "error: {}\n", error.what());
-    return 1;
+    print_error(on_one_line(error.what()));
   }
+  return 1;
 }
 
 }  // namespace retape::trainer
