@@ -122,6 +122,12 @@ void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directo
 
 }  // namespace
 
+void probe_checkpoint_directory(const std::filesystem::path& directory) {
+  make_directory(directory);
+  data::remove_stale_temporaries(directory);
+  const data::AtomicFile probe(directory / "probe");  // never committed
+}
+
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, std::int64_t step, const json& state,
                                       std::span<const NamedBytes> tensors, std::int64_t keep_last) {
   require<DataError>(step >= 0, "[checkpoint] {}: step: expected at least 0, got {}", directory.string(), step);

@@ -48,6 +48,10 @@ class Checkpoint {
   nlohmann::json state_;
 };
 
+// Makes the folder if it is missing and throws unless checkpoints can be saved into it, which is better known before
+// the first of them. Removes what killed saves left behind.
+void probe_checkpoint_directory(const std::filesystem::path& directory);
+
 // Saves a checkpoint into the folder, which is made if it is missing, and returns its path. Then removes all but the
 // `keep_last` newest; before, what killed saves left behind. The disk must have room for keep_last + 1 of them. On an
 // error the earlier checkpoints are as they were.

@@ -10,12 +10,15 @@
 namespace retape::trainer {
 namespace {
 
+void require_checkpoint(bool ok, const Config& config, std::string_view advice) {
+  require<DataError>(ok, "[run] {}: expected a checkpoint, found none; {}", checkpoint_directory(config).string(),
+                     advice);
+}
+
 // The checkpoint that a command works on; there must be one unless model.init_from gives weights.
 std::optional<Checkpoint> trained(const Config& config) {
   std::optional<Checkpoint> checkpoint = find_checkpoint(config);
-  require<DataError>(checkpoint.has_value() || !config.model.init_from.empty(),
-                     "[run] {}: expected a checkpoint, found none; train first, or set model.init_from",
-                     checkpoint_directory(config).string());
+  require_checkpoint(checkpoint || !config.model.init_from.empty(), config, "train first, or set model.init_from");
   return checkpoint;
 }
 
@@ -43,14 +46,15 @@ int evaluate(const Config& config) {
   const data::Dataset dataset = open_data(config, checkpoint);
   require<ConfigError>(!dataset.val.empty(), "[data] val: expected validation tokens, got none (val_fraction is 0)");
   const TrainedModel trained(config, checkpoint, dataset.vocab);
-  fmt::print("validation loss {:.4f}{}\n", validation_loss(config, dataset.val, *trained.learner),
+  fmt::print("validation loss {:.4f}{}\n", *validation_loss(config, dataset.val, *trained.learner),
              checkpoint ? fmt::format(" after step {}", checkpoint->step()) : std::string());
   return 0;
 }
 
 int print_sample(const Config& config, const SampleCommand& command) {
-  const std::optional<Checkpoint> checkpoint = trained(config);
-  const std::shared_ptr<const data::Tokenizer> tokenizer = checkpoint ? saved_tokenizer(*checkpoint) : nullptr;
+  const std::optional<Checkpoint> checkpoint = find_checkpoint(config);
+  require_checkpoint(checkpoint.has_value(), config, "train first");  // weights alone come without a tokenizer
+  const std::shared_ptr<const data::Tokenizer> tokenizer = saved_tokenizer(*checkpoint);
   require<DataError>(tokenizer != nullptr, "[sample] {}: expected a run that keeps a tokenizer, found none",
                      config.run.out_dir);
   const std::vector<data::Token> prompt = tokenizer->encode(command.prompt);
@@ -64,13 +68,10 @@ int print_sample(const Config& config, const SampleCommand& command) {
 }
 
 int prepare(const PrepareCommand& command) {
-  require<ConfigError>(command.format == "u16" || command.format == "llmc",
-                       "[prepare] format: expected u16 or llmc, got {}", command.format);
-  const data::PrepareResult result =
-      data::prepare({.inputs = command.inputs,
-                     .tokenizer = command.tokenizer,
-                     .format = command.format == "u16" ? data::FileFormat::kU16 : data::FileFormat::kLlmc,
-                     .output = command.output});
+  const data::PrepareResult result = data::prepare({.inputs = command.inputs,
+                                                    .tokenizer = command.tokenizer,
+                                                    .format = data::parse_format(command.format),
+                                                    .output = command.output});
   fmt::print("{} tokens of {} files, vocabulary {}: {} and {}\n", result.tokens, result.files, result.vocab,
              command.output, result.tokenizer_output.string());
   return 0;

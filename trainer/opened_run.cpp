@@ -1,8 +1,5 @@
 #include "trainer/opened_run.h"
 
-#include "data/mapped_file.h"
-#include "data/match_files.h"
-#include "data/token_file.h"
 #include "data/windows.h"
 #include "trainer/model_weights.h"
 #include "trainer/run_state.h"
@@ -30,23 +27,6 @@ data::FileFormat file_format(DataFormat format) {
   fail<ConfigError>("[data] format: unknown choice {}", static_cast<int>(format));
 }
 
-// Token files that come with a tokenizer mean what that tokenizer says, which must be what the run was trained on.
-void require_same_tokenizer(const Config& config, const data::Tokenizer& saved, const std::filesystem::path& owner) {
-  for (const std::filesystem::path& path : data::match_files(config.data.train)) {
-    const std::filesystem::path beside = data::tokenizer_path_of(path);
-    const bool is_text = config.data.format == DataFormat::text ||
-                         (config.data.format == DataFormat::automatic &&
-                          data::detect_format(data::MappedFile(path)) == data::FileFormat::kText);
-    if (is_text || !std::filesystem::exists(beside)) {
-      continue;
-    }
-    const auto found = data::make_tokenizer(beside.string(), {});
-    require<DataError>(found->to_json() == saved.to_json(),
-                       "[data] {}: expected the tokenizer that {} keeps, of {} tokens, got another one, of {}",
-                       beside.string(), owner.string(), saved.vocab_size(), found->vocab_size());
-  }
-}
-
 }  // namespace
 
 std::unique_ptr<nn::Device> open_device(const Config& config) {
@@ -60,10 +40,6 @@ std::unique_ptr<nn::Device> open_device(const Config& config) {
 }
 
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint) {
-  std::shared_ptr<const data::Tokenizer> saved = checkpoint ? saved_tokenizer(*checkpoint) : nullptr;
-  if (saved != nullptr) {
-    require_same_tokenizer(config, *saved, checkpoint->path());
-  }
   return data::open_dataset({.train = config.data.train,
                              .val = config.data.val,
                              .val_fraction = config.data.val_fraction,
@@ -71,7 +47,7 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
                              .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
                              .vocab = config.model.vocab,
                              .seq_len = config.model.seq_len},
-                            std::move(saved));
+                            checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
 }
 
 void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner) {
@@ -82,13 +58,17 @@ void load_weights(const Config& config, const std::optional<Checkpoint>& checkpo
   }
 }
 
-double validation_loss(const Config& config, const data::TokenStream& tokens, Learner& learner) {
+std::optional<double> validation_loss(const Config& config, const data::TokenStream& tokens, Learner& learner,
+                                      const StopSignals* signals) {
   data::Windows windows(tokens, config.train.batch_size, config.model.seq_len);
   data::Batch batch;
   double sum = 0;
   std::int64_t rows = 0;
   for (std::int64_t i = 0; (config.train.eval_batches == 0 || i < config.train.eval_batches) && windows.next(batch);
        ++i) {
+    if (signals != nullptr && signals->received()) {
+      return std::nullopt;
+    }
     sum += learner.evaluate(batch) * static_cast<double>(batch.rows);
     rows += batch.rows;
   }

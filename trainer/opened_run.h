@@ -9,6 +9,7 @@
 #include "trainer/checkpoint_files.h"
 #include "trainer/config.h"
 #include "trainer/learner.h"
+#include "trainer/stop_signals.h"
 
 namespace retape::trainer {
 
@@ -24,7 +25,9 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
 // ones.
 void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner);
 
-// The mean loss of the validation tokens: of the first train.eval_batches batches, or of all.
-double validation_loss(const Config& config, const data::TokenStream& tokens, Learner& learner);
+// The mean loss of the validation tokens: of the first train.eval_batches batches, or of all. Nothing where one of
+// `signals`, which may be null, comes before the end.
+std::optional<double> validation_loss(const Config& config, const data::TokenStream& tokens, Learner& learner,
+                                      const StopSignals* signals = nullptr);
 
 }  // namespace retape::trainer

@@ -6,6 +6,11 @@
 
 namespace retape::trainer {
 
+void show(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
 Progress::Progress(std::int64_t first_step, std::int64_t steps, std::int64_t log_every, bool terminal)
     : first_step_(first_step), steps_(steps), log_every_(log_every), terminal_(terminal) {}
 
@@ -16,32 +21,30 @@ void Progress::step(const StepRow& row) {
   if (terminal_) {
     constexpr std::int64_t kWidth = 24;
     const auto filled = static_cast<std::size_t>(kWidth * done / steps_);
-    fmt::print("\r\x1b[K[{}{}] {}/{}  {}  {} left", std::string(filled, '='),
-               std::string(static_cast<std::size_t>(kWidth) - filled, ' '), done, steps_, numbers, time_left(done));
-    std::fflush(stdout);
+    show(fmt::format("\r\x1b[K[{}{}] {}/{}  {}  {} left", std::string(filled, '='),
+                     std::string(static_cast<std::size_t>(kWidth) - filled, ' '), done, steps_, numbers,
+                     time_left(done)));
     bar_shown_ = true;
   } else if (done % log_every_ == 0 || row.step == first_step_ || done == steps_) {
-    fmt::print("step {}/{}  {}  {:.1f} ms  {} left\n", done, steps_, numbers, row.step_ms, time_left(done));
-    std::fflush(stdout);
+    show(fmt::format("step {}/{}  {}  {:.1f} ms  {} left\n", done, steps_, numbers, row.step_ms, time_left(done)));
   }
 }
 
 void Progress::say(std::string_view line) {
   clear_bar();
-  fmt::print("{}\n", line);
-  std::fflush(stdout);
+  show(fmt::format("{}\n", line));
 }
 
 void Progress::finish() {
   if (bar_shown_) {
-    fmt::print("\n");
+    show("\n");
     bar_shown_ = false;
   }
 }
 
 void Progress::clear_bar() {
   if (bar_shown_) {
-    fmt::print("\r\x1b[K");
+    show("\r\x1b[K");
     bar_shown_ = false;
   }
 }

@@ -9,10 +9,18 @@
 
 namespace retape::trainer {
 
+// Writes to stdout at once. That nobody listens is no reason to stop a training, whose metrics have everything: errors
+// are left for the end of the program, which asks the stream.
+void show(std::string_view text);
+
 class Progress {
  public:
   // A line every `log_every` steps in a pipe. `terminal` says whether stdout is one.
   Progress(std::int64_t first_step, std::int64_t steps, std::int64_t log_every, bool terminal);
+  // Leaves the bar where it is, so that what comes next, an error among them, has a line of its own.
+  ~Progress() { finish(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   void step(const StepRow& row);
   // A line of its own, above the bar.

@@ -1,10 +1,14 @@
 #include "trainer/run_state.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
-#include <cstring>
+#include <sstream>
+#include <utility>
 
 #include "trainer/config_writer.h"
 #include "trainer/model_weights.h"
+#include "trainer/one_line.h"
 
 namespace retape::trainer {
 namespace {
@@ -59,14 +63,43 @@ void require_same_model(const Checkpoint& checkpoint, const GptShape& shape, std
   require_same("heads", shape.heads, read<std::int64_t>(checkpoint, "heads"));
 }
 
+// Whether another value of the setting gives another result. How long a run goes on and what it shows do not.
+bool shapes_result(std::string_view key) {
+  constexpr std::array<std::string_view, 5> kTables{"run.seed", "model.", "data.", "train.", "optimizer."};
+  constexpr std::array<std::string_view, 5> kNot{"train.steps", "train.eval_", "train.save_", "train.keep_last",
+                                                 "train.resume"};
+  const auto is_of = [key](std::string_view beginning) { return key.starts_with(beginning); };
+  return std::any_of(kTables.begin(), kTables.end(), is_of) && std::none_of(kNot.begin(), kNot.end(), is_of);
+}
+
+// The values of such settings by their full names, in the order of the text, which to_toml wrote: a line for each.
+std::vector<std::pair<std::string, std::string>> settings_in(const std::string& toml) {
+  std::vector<std::pair<std::string, std::string>> settings;
+  std::string table;
+  std::istringstream text(toml);
+  for (std::string line; std::getline(text, line);) {
+    const std::size_t equals = line.find(" = ");
+    if (line.starts_with('[')) {
+      table = line.substr(1, line.find(']') - 1);
+    } else if (equals != std::string::npos) {
+      const std::string key = fmt::format("{}.{}", table, line.substr(0, equals));
+      if (shapes_result(key)) {
+        settings.emplace_back(key, line.substr(equals + 3));
+      }
+    }
+  }
+  return settings;
+}
+
 }  // namespace
 
 std::filesystem::path checkpoint_directory(const Config& config) {
   return std::filesystem::path(config.run.out_dir) / "checkpoints";
 }
 
-std::filesystem::path save_run(const std::filesystem::path& directory, std::int64_t step, const Config& config,
-                               Learner& learner, const data::Sampler& sampler, const data::Tokenizer* tokenizer) {
+std::filesystem::path save_run(const std::filesystem::path& directory, const RunPosition& position,
+                               const Config& config, Learner& learner, const data::Sampler& sampler,
+                               const data::Tokenizer* tokenizer) {
   const nn::RngState rng = learner.context().default_generator().state();
   json state{{"config", to_toml(config)},
              {"vocab", learner.model().shape().vocab},
@@ -74,7 +107,8 @@ std::filesystem::path save_run(const std::filesystem::path& directory, std::int6
              {"sampler", data::to_json(sampler.state())},
              {"rng_seed", rng.seed},
              {"rng_offset", rng.offset},
-             {"optimizer_steps", learner.optimizer().steps()}};
+             {"optimizer_steps", learner.optimizer().steps()},
+             {"evaluation_due", position.evaluation_due}};
   if (tokenizer != nullptr) {
     state["tokenizer"] = tokenizer->to_json();
   }
@@ -84,7 +118,7 @@ std::filesystem::path save_run(const std::filesystem::path& directory, std::int6
   for (const NamedTensor& tensor : tensors) {
     named.push_back(named_bytes(tensor.name, tensor.tensor));
   }
-  return save_checkpoint(directory, step, state, named, config.train.keep_last);
+  return save_checkpoint(directory, position.step, state, named, config.train.keep_last);
 }
 
 void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
@@ -103,6 +137,23 @@ void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
   }
   context.default_generator().set_state(rng);
   learner.optimizer().set_steps(steps);
+}
+
+RunPosition saved_position(const Checkpoint& checkpoint) {
+  return {.step = checkpoint.step(),
+          .evaluation_due = checkpoint.state().contains("evaluation_due") && read<bool>(checkpoint, "evaluation_due")};
+}
+
+std::string changed_settings(const Checkpoint& checkpoint, const Config& config) {
+  const auto saved = settings_in(read<std::string>(checkpoint, "config"));
+  std::string changes;
+  for (const auto& [key, value] : settings_in(to_toml(config))) {
+    const auto before = std::find_if(saved.begin(), saved.end(), [&](const auto& entry) { return entry.first == key; });
+    if (before != saved.end() && before->second != value) {
+      changes += fmt::format("{}{}: {} -> {}", changes.empty() ? "" : ", ", key, before->second, value);
+    }
+  }
+  return changes;
 }
 
 data::SamplerState sampler_state(const Checkpoint& checkpoint) {
@@ -129,7 +180,7 @@ std::optional<Checkpoint> find_checkpoint(const Config& config) {
   }
   LatestCheckpoint latest = open_latest_checkpoint(checkpoint_directory(config));
   for (const std::string& warning : latest.warnings) {
-    fmt::print(stderr, "warning: {}\n", warning);
+    fmt::print(stderr, "warning: {}\n", on_one_line(warning));
   }
   return std::move(latest.checkpoint);
 }

@@ -13,9 +13,22 @@
 
 namespace retape::trainer {
 
+// Where a run stands.
+struct RunPosition {
+  std::int64_t step = 0;        // steps done
+  bool evaluation_due = false;  // the evaluation after the last of them was cut short
+};
+
 // Writes all of it into the folder of checkpoints and returns the file's path.
-std::filesystem::path save_run(const std::filesystem::path& directory, std::int64_t step, const Config& config,
-                               Learner& learner, const data::Sampler& sampler, const data::Tokenizer* tokenizer);
+std::filesystem::path save_run(const std::filesystem::path& directory, const RunPosition& position,
+                               const Config& config, Learner& learner, const data::Sampler& sampler,
+                               const data::Tokenizer* tokenizer);
+
+RunPosition saved_position(const Checkpoint& checkpoint);
+
+// The settings that shape the result and that are others than the checkpoint was saved with, as in
+// "optimizer.lr: 0.001 -> 0.01, train.batch_size: 8 -> 16"; empty where there are none.
+std::string changed_settings(const Checkpoint& checkpoint, const Config& config);
 
 // Loads weights, moments and random numbers. Throws DataError for a checkpoint of another model, before anything has
 // changed.

@@ -6,7 +6,8 @@
 
 namespace retape::trainer {
 
-// While it lives the two signals wait until they are asked for. Make it before any other thread starts.
+// While it lives the two signals wait until they are asked for, whichever thread they reach; before and after they do
+// what they did. One that the process was started to ignore stays ignored. There is one at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -14,12 +15,12 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // The signal that came since the last call, if any.
-  std::optional<int> take();
+  // The signal that came, if one did; of several the last.
+  std::optional<int> received() const;
 
  private:
-  sigset_t signals_{};
-  sigset_t before_{};
+  struct sigaction interrupt_before_ {};
+  struct sigaction terminate_before_ {};
 };
 
 }  // namespace retape::trainer

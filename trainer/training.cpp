@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <csignal>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "data/atomic_file.h"
+#include "data/file_lock.h"
+#include "data/windows.h"
 #include "trainer/config_writer.h"
 #include "trainer/machine_peak.h"
 #include "trainer/memory_plan.h"
@@ -22,58 +26,75 @@
 namespace retape::trainer {
 namespace {
 
-void make_out_dir(const Config& config) {
+data::FileLock lock_out_dir(const Config& config) {
+  return data::FileLock(std::filesystem::path(config.run.out_dir) / "lock");
+}
+
+// Makes the folder of the run if it is missing, takes its lock where that is not `held` yet, and finds out whether
+// everything that comes later can be written.
+void make_out_dir(const Config& config, std::optional<data::FileLock>& held) {
   std::error_code error;
   std::filesystem::create_directories(config.run.out_dir, error);
   require<DataError>(!error, "[run] out_dir: {} cannot be made: {}", config.run.out_dir, error.message());
+  if (!held) {
+    held = lock_out_dir(config);
+  }
   data::remove_stale_temporaries(config.run.out_dir);
+  probe_checkpoint_directory(checkpoint_directory(config));
   data::AtomicFile file(std::filesystem::path(config.run.out_dir) / "config.toml");
   file.write(to_toml(config));
   file.commit();
 }
 
 void print_start(const Config& config, const Gpt& model, const data::Dataset& dataset, const MemoryPlan& plan) {
-  fmt::print("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n", config.run.name,
-             model.parameter_count(), dataset.train.size(), dataset.val.size(), dataset.vocab, memory_table(plan));
-  std::fflush(stdout);
+  show(fmt::format("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n", config.run.name,
+                   model.parameter_count(), dataset.train.size(), dataset.val.size(), dataset.vocab,
+                   memory_table(plan)));
 }
 
 // The loop over the steps of one run.
 class TrainingLoop {
  public:
   TrainingLoop(const Config& config, const data::Dataset& dataset, Learner& learner, data::Sampler sampler,
-               std::int64_t first_step, double peak_flops)
+               const RunPosition& start, double peak_flops)
       : config_(config),
         dataset_(dataset),
         learner_(learner),
         sampler_(std::move(sampler)),
-        metrics_(config.run.out_dir, first_step),
-        progress_(first_step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
-        first_step_(first_step),
+        metrics_(config.run.out_dir, start.step),
+        progress_(start.step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
+        first_step_(start.step),
+        evaluation_due_(start.evaluation_due),
         peak_flops_(peak_flops) {}
 
   // The signal that ended it, if one did.
-  std::optional<int> run(StopSignals& signals) {
+  std::optional<int> run(const StopSignals& signals) {
+    if (evaluation_due_) {
+      if (!evaluate(first_step_, signals)) {
+        return signals.received();
+      }
+      save({.step = first_step_});  // so that it is not due again
+    }
     for (std::int64_t step = first_step_; step < config_.train.steps; ++step) {
       train_step(step);
       const std::int64_t done = step + 1;
       const bool last = done == config_.train.steps;
+      RunPosition position{.step = done};
       if (config_.train.eval_every > 0 && !dataset_.val.empty() && (last || done % config_.train.eval_every == 0)) {
-        evaluate(done);
+        position.evaluation_due = !evaluate(done, signals);
       }
-      const std::optional<int> signal = signals.take();
-      if (last || signal || (config_.train.save_every > 0 && done % config_.train.save_every == 0)) {
-        save(done);
-      }
+      const std::optional<int> signal = signals.received();
       if (signal) {
-        progress_.say(fmt::format("{}: saved after step {} of {}; the same command goes on from there",
-                                  strsignal(*signal), done, config_.train.steps));
+        say_stopped(*signal, done, save(position));
         return signal;
+      }
+      if (last || (config_.train.save_every > 0 && done % config_.train.save_every == 0)) {
+        save(position);
       }
     }
     progress_.finish();
     print_profile();
-    return std::nullopt;
+    return signals.received();  // during the last save
   }
 
  private:
@@ -119,23 +140,52 @@ class TrainingLoop {
     return "there is no checkpoint from before";
   }
 
-  void evaluate(std::int64_t done) {
-    const double loss = validation_loss(config_, dataset_.val, learner_);
-    require(std::isfinite(loss), "[train] validation after step {}: expected a finite loss, got {}; {}", done, loss,
+  // False where a signal cuts it short.
+  bool evaluate(std::int64_t done, const StopSignals& signals) {
+    const std::optional<double> loss = validation_loss(config_, dataset_.val, learner_, &signals);
+    if (!loss) {
+      return false;
+    }
+    require(std::isfinite(*loss), "[train] validation after step {}: expected a finite loss, got {}; {}", done, *loss,
             last_good_checkpoint(done));
-    metrics_.write_evaluation(done, loss);
-    progress_.say(fmt::format("step {}/{}  validation loss {:.4f}", done, config_.train.steps, loss));
+    metrics_.write_evaluation(done, *loss);
+    progress_.say(fmt::format("step {}/{}  validation loss {:.4f}", done, config_.train.steps, *loss));
+    return true;
   }
 
   // Where activation_checkpointing.profile is on.
   void print_profile() const {
     if (!profile_.regions().empty()) {
-      fmt::print("{}", profile_.table(config_.train.steps - first_step_));
+      show(profile_.table(config_.train.steps - first_step_));
     }
   }
 
-  void save(std::int64_t done) {
-    save_run(checkpoint_directory(config_), done, config_, learner_, sampler_, dataset_.tokenizer.get());
+  std::filesystem::path save(const RunPosition& position) {
+    require_good_weights(position.step);
+    return save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_.tokenizer.get());
+  }
+
+  // Weights that nothing can be learnt from must not take the place of good ones: they may be finite and yet too large
+  // for any finite loss, which a single row shows.
+  void require_good_weights(std::int64_t done) {
+    for (const nn::Parameter* parameter : learner_.model().parameters()) {
+      const std::span weights(parameter->weight().data_as<float>(), static_cast<std::size_t>(parameter->elems()));
+      if (!std::ranges::all_of(weights, [](float weight) { return std::isfinite(weight); })) {
+        fail("[train] save after step {}: expected finite weights, got others in {}; {}", done, parameter->name(),
+             last_good_checkpoint(done));
+      }
+    }
+    data::Batch row;
+    data::Windows(dataset_.train, 1, config_.model.seq_len).next(row);
+    const double loss = learner_.evaluate(row);
+    require(std::isfinite(loss), "[train] save after step {}: expected weights with a finite loss, got {}; {}", done,
+            loss, last_good_checkpoint(done));
+  }
+
+  void say_stopped(int signal, std::int64_t done, const std::filesystem::path& saved) {
+    const std::string how = config_.train.resume == "auto" ? "the same command" : "train.resume=" + saved.string();
+    progress_.say(fmt::format("{}: saved after step {} of {}; {} goes on from there", strsignal(signal), done,
+                              config_.train.steps, how));
   }
 
   const Config& config_;
@@ -146,6 +196,7 @@ class TrainingLoop {
   Progress progress_;
   checkpointing::Profile profile_;  // of all steps
   std::int64_t first_step_;
+  bool evaluation_due_;  // before the first step
   double peak_flops_;
 };
 
@@ -168,7 +219,7 @@ void print_sample(const Config& config, const data::Dataset& dataset, Learner& l
                                                 {.tokens = config.run.sample_tokens,
                                                  .seed = static_cast<std::uint64_t>(config.run.seed),
                                                  .vocab = dataset.tokenizer->vocab_size()});
-  fmt::print("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text));
+  show(fmt::format("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text)));
 }
 
 data::Sampler make_sampler(const Config& config, const data::Dataset& dataset,
@@ -191,13 +242,32 @@ int print_memory(const Config& config) {
   return 0;
 }
 
+void print_resumption(const Config& config, const Checkpoint& checkpoint) {
+  show(fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps,
+                   checkpoint.path().string()));
+  if (const std::string changes = changed_settings(checkpoint, config); !changes.empty()) {
+    show(fmt::format("changed since it was saved: {}\n", changes));
+  }
+}
+
+// Signals are held back no longer than there is something to save.
+std::optional<int> run_until_signal(TrainingLoop& loop) {
+  const StopSignals signals;
+  return loop.run(signals);
+}
+
 }  // namespace
 
 int train(const Config& config) {
   if (config.run.device == DeviceChoice::meta) {
     return print_memory(config);
   }
-  StopSignals signals;
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of the output may leave without ending the training
+  std::optional<data::FileLock> lock;
+  std::error_code absent;
+  if (std::filesystem::is_directory(config.run.out_dir, absent)) {
+    lock = lock_out_dir(config);  // before the run's files are read; a start that is refused makes no folder
+  }
   const std::optional<Checkpoint> checkpoint = find_checkpoint(config);
   const data::Dataset dataset = open_data(config, checkpoint);
   const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
@@ -208,16 +278,16 @@ int train(const Config& config) {
   load_weights(config, checkpoint, learner);
   data::Sampler sampler = make_sampler(config, dataset, checkpoint);
   // Everything that can be refused has been: from here on files change.
-  make_out_dir(config);
+  make_out_dir(config, lock);
   print_start(config, learner.model(), dataset, plan);
 
-  const std::int64_t first_step = checkpoint ? checkpoint->step() : 0;
+  const RunPosition start = checkpoint ? saved_position(*checkpoint) : RunPosition();
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
-  TrainingLoop loop(config, dataset, learner, std::move(sampler), first_step, peak_flops);
+  TrainingLoop loop(config, dataset, learner, std::move(sampler), start, peak_flops);
   if (checkpoint) {
-    fmt::print("goes on after step {} of {} ({})\n", first_step, config.train.steps, checkpoint->path().string());
+    print_resumption(config, *checkpoint);
   }
-  if (const std::optional<int> signal = loop.run(signals)) {
+  if (const std::optional<int> signal = run_until_signal(loop)) {
     constexpr int kSignalStatus = 128;  // the shell's convention
     return kSignalStatus + *signal;
   }

@@ -1,5 +1,6 @@
 // Whatever is wrong is said in one line, ends the program with an error, and costs nothing that was there.
 #include <csignal>
+#include <cstdio>
 #include <limits>
 
 #include "tests/integration/training_case.h"
@@ -11,16 +12,32 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
-// Files of a folder with their bytes.
+// Files of a folder with their bytes. A lock's only say who held it last.
 std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) {
+    if (entry.is_regular_file() && entry.path().filename() != "lock") {
       files[entry.path().string()] = bytes_of(entry.path());
     }
   }
   return files;
+}
+
+// What a line of the shell prints: `before`, the program with these words, `after`.
+std::string in_shell(const std::string& before, const std::vector<std::string>& words, const std::string& after) {
+  std::string line = before + RETAPE_TRAINER;
+  for (const std::string& word : words) {
+    line += " '" + word + "'";
+  }
+  FILE* shell = popen((line + after).c_str(), "r");
+  std::string output;
+  for (int c = std::fgetc(shell); c != EOF; c = std::fgetc(shell)) {
+    output += static_cast<char>(c);
+  }
+  pclose(shell);
+  return output;
 }
 
 // Each test finds a run of four steps with its checkpoints, which would go on to eight.
@@ -55,7 +72,7 @@ class BadInput : public TrainingCase {
   // Started anew rather than resumed, in a folder of its own.
   void expect_refusal_of_start(const Settings& more, const std::vector<std::string>& texts) const {
     expect_refusal(arguments("", settings("new") + more), texts);
-    EXPECT_FALSE(std::filesystem::exists(checkpoints("new")));
+    EXPECT_THAT(trainer::list_checkpoints(checkpoints("new")), IsEmpty());
   }
 
   std::string newest() const { return trainer::list_checkpoints(checkpoints("run")).front().path.string(); }
@@ -74,7 +91,6 @@ TEST_F(BadInput, Settings) {
   expect_refusal_of({"model.layers=two"}, {"--set model.layers=two", "expected an integer", "two"});
   expect_refusal_of({"model.heads=3"}, {"model.dim", "model.heads = 3", "got 32"});
   expect_refusal_of({"run.device=cuda"}, {"[device] cuda"});
-  expect_refusal_of({"activation_checkpointing.policy=full"}, {"activation_checkpointing.policy", "not available"});
   expect_refusal_of({"parallel.tensor=2"}, {"parallel.tensor", "not available"});
   expect_refusal_of({"run.memory_limit=1KiB"}, {"run.memory_limit", "expected at least", "got 1.0 KiB"});
 }
@@ -96,6 +112,20 @@ TEST_F(BadInput, Arguments) {
   expect_refusal({"export"}, {"--output"});
   expect_refusal(arguments("sample", resumed(), {"--temperature", "-1"}), {"[sample] temperature", "got -1"});
   expect_refusal(arguments("sample", resumed(), {"--prompt", ""}), {"[sample] prompt", "none"});
+}
+
+TEST_F(BadInput, SettingsOnBothSidesOfTheCommand) {
+  const Settings before{"--set", "model.layers=2", "--set", "model.lyers=2"};
+  expect_refusal(before + arguments("train", resumed()), {"--set model.lyers=2"});
+  const std::string file = folder().write("gpt.toml", "[model]\nlayers = 2\n").string();
+  expect_refusal({"--config", file, "train", "--config", file + "2"},
+                 {"--config", "got " + file + " and " + file + "2"});
+  expect_refusal(Settings{"--config", file} + arguments("train", resumed() + Settings{"model.layers=3"}), {"h.2."});
+}
+
+TEST_F(BadInput, NamesOfTwoLines) {
+  expect_refusal_of_start({"data.train=" + path("two\nlines").string()}, {"two\\x0alines"});
+  expect_refusal({"fly\naway"}, {"fly\\x0aaway"});
 }
 
 // --- Data ----------------------------------------------------------------------------------------------------------
@@ -139,7 +169,7 @@ TEST_F(BadInput, DataThatTheRunDoesNotKnow) {
   const std::string tokens = path("other.bin").string();
   ASSERT_TRUE(run_trainer({"prepare", "--input", other, "--output", tokens}).ok());
   expect_refusal(arguments("", go_on + Settings{"data.train=" + tokens}),
-                 {"other.tokenizer.json", "expected the tokenizer", "checkpoints/save-"});
+                 {"other.tokenizer.json", "expected the tokenizer of the resumed run"});
   expect_refusal_of({"model.vocab=300"}, {"[checkpoint]", "wte.weight", "[300, 32]", "[256, 32]"});
 }
 
@@ -216,6 +246,9 @@ TEST_F(BadInput, CommandsWithoutACheckpoint) {
     expect_refusal(arguments(command, resumed() + none), {"none/checkpoints", "expected a checkpoint", "found none"});
   }
   expect_refusal(arguments("export", resumed() + none, {"--output", path("x").string()}), {"none/checkpoints"});
+  const Exit sampled = run_trainer(arguments("sample", resumed() + none + Settings{"model.init_from=weights"}));
+  EXPECT_EQ(sampled.status, 1);
+  EXPECT_THAT(sampled.err, AllOf(HasSubstr("found none; train first\n"), Not(HasSubstr("init_from"))));
   expect_refusal(arguments("export", resumed(), {"--output", path("no/folder/x").string()}), {"no/folder/x"});
 }
 
@@ -224,8 +257,24 @@ TEST_F(BadInput, CommandsWithoutACheckpoint) {
 TEST_F(BadInput, PlacesThatCannotBeWritten) {
   folder().write("file", "text");
   expect_refusal_of({"run.out_dir=" + path("file/run").string()}, {"[run] out_dir", "file/run", "Not a directory"});
+  folder().write("new/checkpoints", "not a folder");
+  expect_refusal_of_start({}, {"new/checkpoints", "Not a directory"});
+  EXPECT_FALSE(std::filesystem::exists(path("new/metrics.jsonl")));
+  std::filesystem::remove(path("new/checkpoints"));
   std::filesystem::create_directories(path("new/metrics.jsonl"));
   expect_refusal_of_start({}, {"new/metrics.jsonl", "directory"});
+}
+
+TEST_F(BadInput, AFolderThatAnotherProcessIsAtWorkIn) {
+  const Settings longer{"train.steps=100000", "train.eval_every=0"};
+  TrainerProcess first(arguments("", settings("busy") + longer));
+  ASSERT_TRUE(wait_until(first, [&] { return rows_so_far("busy") >= 2; }));
+  const std::string holder = lines_of(bytes_of(out_dir("busy") / "lock")).at(0);
+  expect_refusal(arguments("", settings("busy") + longer), {out_dir("busy").string() + "/lock", "process " + holder});
+  first.send(SIGTERM);
+  EXPECT_EQ(first.wait().status, 128 + SIGTERM);
+  const std::string steps = std::to_string(trainer::list_checkpoints(checkpoints("busy")).front().step);
+  train("busy", longer + Settings{"train.steps=" + steps});
 }
 
 TEST_F(BadInput, ADiskThatIsFullWhenSaving) {
@@ -273,6 +322,23 @@ TEST_F(BadInput, ClosedStreams) {
   }
 }
 
+TEST_F(BadInput, OutputThatGoesNowhere) {
+  const std::vector<std::string> sample = arguments("sample", resumed(), {"--tokens", "5"});
+  const std::string full = in_shell("", sample, " 2>&1 >/dev/full; echo $?");
+  EXPECT_EQ(full, "error: [output] stdout: cannot be written: No space left on device\n1\n");
+  EXPECT_THAT(in_shell("", {"--help"}, " 2>&1 >/dev/full; echo $?"), testing::EndsWith("No space left on device\n1\n"));
+}
+
+TEST_F(BadInput, AReaderWhoLeavesDoesNotEndTheTraining) {
+  const std::string status = path("status").string();
+  const std::string head = in_shell("{ ", arguments("", settings("unread") + Settings{"run.log_every=1"}),
+                                    " 2>&1; echo $? >" + status + "; } | head -1");
+  EXPECT_EQ(lines_of(head).size(), 1U) << head;
+  EXPECT_EQ(bytes_of(status), "1\n");
+  train("read");
+  expect_same_bits("read", "unread");
+}
+
 // --- Numbers that are none -----------------------------------------------------------------------------------------
 
 TEST_F(BadInput, WeightsThatAreNotNumbers) {
@@ -288,7 +354,7 @@ TEST_F(BadInput, WeightsThatAreNotNumbers) {
 
 TEST_F(BadInput, ALossThatStopsBeingANumber) {
   const std::string good = newest();
-  const Settings explode{"optimizer.lr=1e30", "train.save_every=1", "train.eval_every=0"};
+  const Settings explode{"optimizer.lr=1e30", "train.eval_every=0"};
   const Exit refused = run_trainer(arguments("", resumed() + explode));
   EXPECT_EQ(refused.status, 1);
   EXPECT_EQ(lines_of(refused.err).size(), 1U) << refused.err;
@@ -300,6 +366,23 @@ TEST_F(BadInput, ALossThatStopsBeingANumber) {
   EXPECT_TRUE(after.ok()) << after.err;
   train("steady", {"optimizer.schedule=constant"});
   EXPECT_EQ(metrics("run").back(), metrics("steady").back());
+}
+
+// Weights of 1e30 are finite, but nothing that is computed from them is.
+TEST_F(BadInput, WeightsThatAreNotWorthSaving) {
+  const std::string good = newest();
+  const Settings explode{"optimizer.lr=1e30", "train.save_every=1", "train.eval_every=0", "train.keep_last=1"};
+  const Exit refused = run_trainer(arguments("", resumed() + explode));
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_EQ(lines_of(refused.err).size(), 1U) << refused.err;
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("[train] save after step 5"), HasSubstr("finite loss, got"),
+                                 HasSubstr("the last good checkpoint is " + good)));
+  EXPECT_TRUE(bytes_of(good) == before().at(good));
+  EXPECT_EQ(newest(), good);
+  const Exit first = run_trainer(arguments("", settings("new") + explode + Settings{"train.steps=1"}));
+  EXPECT_EQ(first.status, 1);
+  EXPECT_THAT(first.err, AllOf(HasSubstr("[train] save after step 1"), HasSubstr("no checkpoint from before")));
+  EXPECT_THAT(trainer::list_checkpoints(checkpoints("new")), IsEmpty());
 }
 
 TEST_F(BadInput, AValidationLossThatIsNotANumber) {

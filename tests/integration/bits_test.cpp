@@ -58,15 +58,40 @@ TEST_P(Bits, SurviveAStopBySignal) {
     const Exit stopped = interrupt(run, long_run(), signal);
     EXPECT_EQ(stopped.status, 128 + signal) << stopped.err;
     EXPECT_THAT(stopped.err, IsEmpty());
-    EXPECT_THAT(lines_of(stopped.out).back(), HasSubstr("saved after step"));
+    EXPECT_THAT(lines_of(stopped.out).back(),
+                AllOf(HasSubstr("saved after step"), HasSubstr("; the same command goes")));
     const auto saved = trainer::open_latest_checkpoint(checkpoints(run)).checkpoint;
     ASSERT_TRUE(saved.has_value());
     EXPECT_LT(saved->step(), 150);
 
     const Exit resumed = train(run, long_run());
     EXPECT_THAT(resumed.out, HasSubstr("goes on after step " + std::to_string(saved->step())));
+    EXPECT_THAT(resumed.out, Not(HasSubstr("changed since")));
     expect_same_bits("whole", run);
   }
+}
+
+// The evaluation takes long, and is all that is left when the signal comes.
+TEST_P(Bits, SurviveAStopInAnEvaluation) {
+  const std::string text = bytes_of(path("text.txt"));
+  std::string long_text;
+  for (int i = 0; i < 50; ++i) {
+    long_text += text;
+  }
+  const Settings all = dtype() + Settings{"train.steps=3", "train.eval_batches=0",
+                                          "data.val=" + folder().write("long.txt", long_text).string()};
+  train("whole", all);
+  TrainerProcess process(arguments("", settings("stopped") + all));
+  ASSERT_TRUE(wait_until(process, [&] { return rows_so_far("stopped") == 3; }));
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait().status, 128 + SIGTERM);
+  EXPECT_THAT(metrics("stopped"), SizeIs(3));
+  EXPECT_TRUE(trainer::open_latest_checkpoint(checkpoints("stopped")).checkpoint->state().at("evaluation_due"));
+
+  train("stopped", all);
+  expect_same_bits("whole", "stopped");
+  train("stopped", all);
+  EXPECT_THAT(metrics("stopped"), SizeIs(4));
 }
 
 TEST_P(Bits, SurviveAKillBetweenSaves) {
@@ -147,6 +172,46 @@ TEST_F(Resuming, GoesOnFromANamedCheckpoint) {
   const Exit resumed = train("branch", {"train.resume=" + saved.back().path.string()});
   EXPECT_THAT(resumed.out, HasSubstr("goes on after step 3"));
   EXPECT_EQ(newest_checkpoint("whole"), newest_checkpoint("branch"));
+}
+
+TEST_F(Resuming, SaysWhichCommandGoesOn) {
+  for (const std::string resume : {"never", "path"}) {
+    const Settings start = settings(resume) + Settings{"train.steps=100000", "train.eval_every=0"};
+    train(resume, {"train.steps=2"});
+    const std::string earlier = trainer::list_checkpoints(checkpoints(resume)).front().path.string();
+    TrainerProcess process(arguments("", start + Settings{"train.resume=" + (resume == "path" ? earlier : resume)}));
+    ASSERT_TRUE(wait_until(process, [&] { return rows_so_far(resume) >= 6; }));
+    process.send(SIGINT);
+    const Exit stopped = process.wait();
+    EXPECT_EQ(stopped.status, 128 + SIGINT) << stopped.err;
+    const std::string saved = trainer::list_checkpoints(checkpoints(resume)).front().path.string();
+    EXPECT_THAT(lines_of(stopped.out).back(), HasSubstr("; train.resume=" + saved + " goes on from there"));
+  }
+}
+
+TEST_F(Resuming, SaysWhichSettingsHaveChanged) {
+  train("run", {"train.steps=2", "optimizer.schedule=constant"});
+  const Settings more{"optimizer.schedule=constant", "optimizer.lr=0.002", "train.batch_size=2", "run.log_every=1",
+                      "train.save_every=3"};
+  const Exit resumed = train("run", more);
+  EXPECT_THAT(lines_of(resumed.out), testing::Contains("changed since it was saved: train.batch_size: 4 -> 2, "
+                                                       "optimizer.lr: 0.001 -> 0.002"));
+  EXPECT_THAT(resumed.err, IsEmpty());
+}
+
+// There is nothing to save before the first step.
+TEST_F(Resuming, ASignalThatComesWhileTextIsEncodedEndsTheProgramAtOnce) {
+  const std::string text = bytes_of(path("text.txt"));
+  std::string long_text;
+  for (int i = 0; i < 5000; ++i) {
+    long_text += text;
+  }
+  const std::string file = folder().write("long.txt", long_text).string();
+  TrainerProcess process(arguments("", settings("run") + Settings{"data.train=" + file, "data.tokenizer=char"}));
+  pause(std::chrono::milliseconds(50));
+  process.send(SIGINT);
+  EXPECT_EQ(process.wait().signal, SIGINT);
+  EXPECT_FALSE(std::filesystem::exists(out_dir("run")));
 }
 
 TEST_F(Resuming, OfAFinishedRunChangesNothing) {

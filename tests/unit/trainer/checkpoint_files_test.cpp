@@ -243,6 +243,23 @@ TEST(Checkpoints, AFolderThatCannotBeMadeIsOneClearLine) {
                   fmt::format("[checkpoint] {}: cannot make the folder: Not a directory", blocked.string()))));
 }
 
+TEST(Checkpoints, AFolderThatCannotBeUsedIsFoundBeforeTheFirstSave) {
+  const TempDir dir;
+  const std::filesystem::path blocked = dir.write("file", "not a folder");
+  EXPECT_THAT([&] { probe_checkpoint_directory(blocked); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr(blocked.string()), HasSubstr("Not a directory"))));
+  const std::filesystem::path usable = dir / "run/checkpoints";
+  dir.write("run/checkpoints/save-000001-step-00000008.safetensors.tmp.123.0", "half");
+  probe_checkpoint_directory(usable);
+  EXPECT_TRUE(std::filesystem::is_empty(usable));
+  if (::geteuid() != 0) {  // whom permissions do not stop
+    std::filesystem::permissions(usable, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+    EXPECT_THAT([&] { probe_checkpoint_directory(usable); },
+                ThrowsMessage<DataError>(AllOf(HasSubstr(usable.string()), HasSubstr("Permission denied"))));
+    std::filesystem::permissions(usable, std::filesystem::perms::owner_all);
+  }
+}
+
 TEST(Checkpoints, AFullDiskLeavesTheEarlierOnesWhole) {
   const TempDir dir;
   constexpr std::size_t kLargeElems = 100'000;
