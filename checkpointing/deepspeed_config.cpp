@@ -20,6 +20,8 @@ json parse(const std::filesystem::path& path) {
     return json::parse(file);
   } catch (const json::parse_error& error) {
     fail<ConfigError>("{}: byte {}: not JSON", path.string(), error.byte);
+  } catch (const std::ios_base::failure&) {
+    fail<ConfigError>("{}: cannot be read", path.string());
   }
 }
 

@@ -25,6 +25,7 @@ Tape::Tape(Context& context, TapeOptions options)
     : context_(context),
       options_(options),
       token_(std::make_shared<const detail::TapeToken>()),
+      alive_(std::make_shared<const detail::TapeToken>()),
       graph_(std::make_unique<detail::Graph>()),
       policies_{options.policy} {
   graph_->regions.push_back({.name = "", .parent = kNone, .depth = 0, .first = 0, .last = kNone});
@@ -253,13 +254,14 @@ RegionScope Tape::region(std::string name, const RetentionPolicy* policy) {
     transparent = enter_group(policy == nullptr).merged;
     ++layers_;
   }
-  return {*this, token_, open(std::move(name), layers_ - 1, transparent, policy)};
+  return {*this, alive_, open(std::move(name), layers_ - 1, transparent, policy)};
 }
 
 // Goes on with the open group, or closes it and begins the next, as the tape's policy has it.
 RegionGrouping Tape::enter_group(bool groupable) {
   const RetentionPolicy* policy = policies_.front();
-  const RegionGrouping grouping = groupable && policy != nullptr ? policy->grouping() : RegionGrouping{};
+  const RegionGrouping asked = groupable && policy != nullptr ? policy->grouping() : RegionGrouping{};
+  const RegionGrouping grouping = asked.size > 1 ? asked : RegionGrouping{};
   if (open_region_ == group_ && group_members_ >= grouping.size) {
     leave_group();
   }
@@ -354,13 +356,13 @@ void Tape::decide_boundary(RegionId id) {
 }
 
 RegionScope::~RegionScope() {
-  if (tape_ != nullptr && !token_.expired() && !tape_->region_closed(id_)) {
+  if (tape_ != nullptr && !alive_.expired() && !tape_->region_closed(id_)) {
     tape_->abandon_regions_down_to(id_);
   }
 }
 
 void RegionScope::close() {
-  require(!token_.expired(), "[tape] region: expected a region of a live tape, got one whose tape has ended");
+  require(!alive_.expired(), "[tape] region: expected a region of a live tape, got one whose tape has ended");
   tape_->close_region(id_);
 }
 
@@ -440,6 +442,7 @@ void Tape::end() noexcept {
   state_ = State::ended;
   group_ = kNone;
   token_ = std::make_shared<const detail::TapeToken>();
+  alive_.reset();
   *graph_ = detail::Graph();
 }
 

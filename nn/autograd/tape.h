@@ -59,7 +59,7 @@ class Var {
 class RegionScope {
  public:
   RegionScope(RegionScope&& other) noexcept
-      : tape_(std::exchange(other.tape_, nullptr)), token_(std::move(other.token_)), id_(other.id_) {}
+      : tape_(std::exchange(other.tape_, nullptr)), alive_(std::move(other.alive_)), id_(other.id_) {}
   RegionScope(const RegionScope&) = delete;
   RegionScope& operator=(const RegionScope&) = delete;
   RegionScope& operator=(RegionScope&&) = delete;
@@ -70,10 +70,10 @@ class RegionScope {
 
  private:
   friend class Tape;
-  RegionScope(Tape& tape, std::weak_ptr<const detail::TapeToken> token, RegionId id)
-      : tape_(&tape), token_(std::move(token)), id_(id) {}
+  RegionScope(Tape& tape, std::weak_ptr<const detail::TapeToken> alive, RegionId id)
+      : tape_(&tape), alive_(std::move(alive)), id_(id) {}
   Tape* tape_;
-  std::weak_ptr<const detail::TapeToken> token_;  // expires with the tape, or when it ends
+  std::weak_ptr<const detail::TapeToken> alive_;  // expires with the tape, or when it ends
   RegionId id_;
 };
 
@@ -176,7 +176,8 @@ class Tape {
   TapeOptions options_;
   State state_ = State::recording;
   std::exception_ptr failure_;  // what ended the tape where nothing could be thrown
-  std::shared_ptr<const detail::TapeToken> token_;
+  std::shared_ptr<const detail::TapeToken> token_;  // its values share it
+  std::shared_ptr<const detail::TapeToken> alive_;  // nobody shares it: expires when the tape ends or goes
   std::unique_ptr<detail::Graph> graph_;
   RegionId open_region_ = kRootRegion;
   std::vector<const RetentionPolicy*> policies_;  // in force, innermost last

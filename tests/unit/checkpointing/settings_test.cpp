@@ -1,0 +1,178 @@
+#include "checkpointing/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "nn/base/error.h"
+#include "tests/support/temp_dir.h"
+
+namespace retape::checkpointing {
+namespace {
+
+using ::testing::ThrowsMessage;
+
+constexpr std::string_view kDefaults =
+    "partition_activations=false contiguous_memory_optimization=false cpu_checkpointing=false number_checkpoints=0 "
+    "slab_bytes=0 host_memory_limit=0 synchronize_checkpoint_boundary=false profile=false";
+
+TEST(Settings, AreAllOff) {
+  EXPECT_EQ(Settings{}.describe(), kDefaults);
+}
+
+TEST(Settings, TakeWhatIsSetAndKeepTheRest) {
+  const Settings settings = apply(Settings{}, {.partition_activations = true,
+                                               .contiguous_memory_optimization = true,
+                                               .cpu_checkpointing = true,
+                                               .number_checkpoints = 3,
+                                               .slab_bytes = 4096,
+                                               .host_memory_limit = 5,
+                                               .synchronize_checkpoint_boundary = true,
+                                               .profile = true});
+  EXPECT_EQ(settings.describe(),
+            "partition_activations=true contiguous_memory_optimization=true cpu_checkpointing=true "
+            "number_checkpoints=3 slab_bytes=4096 host_memory_limit=5 synchronize_checkpoint_boundary=true "
+            "profile=true");
+  EXPECT_EQ(apply(settings, {}).describe(), settings.describe());
+  EXPECT_EQ(apply(settings, {.partition_activations = false,
+                             .contiguous_memory_optimization = false,
+                             .cpu_checkpointing = false,
+                             .number_checkpoints = 0,
+                             .slab_bytes = 0,
+                             .host_memory_limit = 0,
+                             .synchronize_checkpoint_boundary = false,
+                             .profile = false})
+                .describe(),
+            kDefaults);
+}
+
+TEST(Settings, RefuseNegativeNumbers) {
+  EXPECT_THAT([] { check({.number_checkpoints = -1}); },
+              ThrowsMessage<ConfigError>("[checkpointing] number_checkpoints: expected at least 0, got -1"));
+  EXPECT_THAT([] { check({.slab_bytes = -2}); },
+              ThrowsMessage<ConfigError>("[checkpointing] slab_bytes: expected at least 0, got -2"));
+  EXPECT_THAT([] { check({.host_memory_limit = -3}); },
+              ThrowsMessage<ConfigError>("[checkpointing] host_memory_limit: expected at least 0, got -3"));
+  EXPECT_NO_THROW(check({}));
+}
+
+class DeepSpeedConfig : public ::testing::Test {
+ protected:
+  Settings read(std::string_view text) const {
+    return apply(Settings{}, read_deepspeed_config(folder_.write("ds.json", text)));
+  }
+  // The message of the ConfigError, without the folder.
+  std::string refusal(std::string_view text) const {
+    folder_.write("ds.json", text);
+    return refusal_of("ds.json");
+  }
+  std::string refusal_of(std::string_view name) const {
+    try {
+      read_deepspeed_config(folder_ / name);
+    } catch (const ConfigError& error) {
+      const std::string message = error.what();
+      const std::string prefix = folder_.path().string() + "/";
+      EXPECT_TRUE(message.starts_with(prefix)) << message;
+      EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+      return message.substr(prefix.size());
+    }
+    ADD_FAILURE() << "accepted";
+    return "";
+  }
+  // Of a section with this one entry.
+  std::string refusal_of_entry(const std::string& entry) const {
+    return refusal("{\"activation_checkpointing\": {" + entry + "}}");
+  }
+
+  TempDir folder_;
+};
+
+TEST_F(DeepSpeedConfig, ReadsAllSixKeysAndNoOtherSection) {
+  const Settings settings = read(R"({
+    "train_batch_size": 8,
+    "zero_optimization": {"stage": 3, "profile": "not ours"},
+    "activation_checkpointing": {
+      "partition_activations": true,
+      "cpu_checkpointing": true,
+      "contiguous_memory_optimization": true,
+      "number_checkpoints": 24,
+      "synchronize_checkpoint_boundary": true,
+      "profile": true
+    }
+  })");
+  EXPECT_EQ(settings.describe(),
+            "partition_activations=true contiguous_memory_optimization=true cpu_checkpointing=true "
+            "number_checkpoints=24 slab_bytes=0 host_memory_limit=0 synchronize_checkpoint_boundary=true profile=true");
+}
+
+TEST_F(DeepSpeedConfig, SaysNothingOfKeysThatItDoesNotHave) {
+  const Overrides overrides = read_deepspeed_config(
+      folder_.write("ds.json", R"({"activation_checkpointing": {"profile": false, "cpu_checkpointing": true}})"));
+  EXPECT_EQ(overrides.profile, false);
+  EXPECT_EQ(overrides.cpu_checkpointing, true);
+  EXPECT_FALSE(overrides.partition_activations || overrides.contiguous_memory_optimization ||
+               overrides.number_checkpoints || overrides.synchronize_checkpoint_boundary || overrides.slab_bytes ||
+               overrides.host_memory_limit);
+}
+
+TEST_F(DeepSpeedConfig, MayHaveNoSectionAnEmptyOneOrNoCount) {
+  EXPECT_EQ(read("{}").describe(), kDefaults);
+  EXPECT_EQ(read(R"({"train_batch_size": 8})").describe(), kDefaults);
+  EXPECT_EQ(read(R"({"activation_checkpointing": {}})").describe(), kDefaults);
+  EXPECT_EQ(read(R"({"activation_checkpointing": {"number_checkpoints": null}})").describe(), kDefaults);
+}
+
+TEST_F(DeepSpeedConfig, RefusesAnUnknownKeyAndNamesTheSix) {
+  EXPECT_EQ(refusal_of_entry(R"("partition_activation": true)"),
+            "ds.json: activation_checkpointing.partition_activation: unknown key; expected one of "
+            "partition_activations, cpu_checkpointing, contiguous_memory_optimization, number_checkpoints, "
+            "synchronize_checkpoint_boundary, profile");
+}
+
+TEST_F(DeepSpeedConfig, RefusesOtherTypes) {
+  for (const std::string key : {"partition_activations", "cpu_checkpointing", "contiguous_memory_optimization",
+                                "synchronize_checkpoint_boundary", "profile"}) {
+    for (const std::string value : {"1", "\"true\"", "null", "[true]", "{}", "1.5"}) {
+      EXPECT_EQ(refusal_of_entry('"' + key + "\": " + value),
+                "ds.json: activation_checkpointing." + key + ": expected true or false, got " + value);
+    }
+  }
+  for (const std::string value : {"true", "\"4\"", "1.5", "0", "-3", "[]", "1e30", "18446744073709551615"}) {
+    EXPECT_THAT(refusal_of_entry("\"number_checkpoints\": " + value),
+                ::testing::StartsWith(
+                    "ds.json: activation_checkpointing.number_checkpoints: expected an integer above 0, got "))
+        << value;
+  }
+  EXPECT_EQ(refusal_of_entry("\"number_checkpoints\": -3"),
+            "ds.json: activation_checkpointing.number_checkpoints: expected an integer above 0, got -3");
+}
+
+TEST_F(DeepSpeedConfig, RefusesSectionsAndFilesOfAnotherKind) {
+  EXPECT_EQ(refusal(R"({"activation_checkpointing": true})"),
+            "ds.json: activation_checkpointing: expected an object, got boolean");
+  EXPECT_EQ(refusal(R"({"activation_checkpointing": null})"),
+            "ds.json: activation_checkpointing: expected an object, got null");
+  EXPECT_EQ(refusal("[]"), "ds.json: expected a JSON object, got array");
+  EXPECT_EQ(refusal("3"), "ds.json: expected a JSON object, got number");
+}
+
+TEST_F(DeepSpeedConfig, RefusesWhatIsNotJson) {
+  EXPECT_EQ(refusal(""), "ds.json: byte 1: not JSON");
+  EXPECT_EQ(refusal(R"({"activation_checkpointing": {"profile": true)"), "ds.json: byte 46: not JSON");
+  EXPECT_EQ(refusal(R"({"profile": True})"), "ds.json: byte 13: not JSON");
+  EXPECT_EQ(refusal("{} {}"), "ds.json: byte 4: not JSON");
+  EXPECT_EQ(refusal("{\"\xff\": 1}"), "ds.json: byte 3: not JSON");
+}
+
+TEST_F(DeepSpeedConfig, RefusesAFileThatIsNotThere) {
+  EXPECT_EQ(refusal_of("missing.json"), "missing.json: cannot be opened");
+}
+
+TEST_F(DeepSpeedConfig, RefusesAFolder) {
+  folder_.write("folder/file", "");
+  EXPECT_EQ(refusal_of("folder"), "folder: cannot be read");
+}
+
+}  // namespace
+}  // namespace retape::checkpointing
