@@ -50,9 +50,11 @@ class PlannedRun {
   nn::TapeStats work_;
 };
 
-// A first run without a slab says how large one has to be.
-Bytes measure_slab(const Config& config, std::int64_t vocab) {
-  const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
+// A first run without a slab says how large one has to be. The host holds a slab whole or not at all, so that what part
+// of it would fit there does not matter.
+Bytes measure_slab(Config config, std::int64_t vocab) {
+  Config::ActivationCheckpointing& activations = config.activation_checkpointing;
+  activations.host_memory_limit = 0;
   if (!activations.contiguous_memory_optimization || activations.number_checkpoints > 0) {
     return 0;
   }
