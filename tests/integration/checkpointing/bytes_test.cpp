@@ -1,6 +1,8 @@
 // What is held between forward and backward, to the byte.
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include "tests/integration/checkpointing/recorded_gpt.h"
 #include "tests/support/ranks.h"
 
@@ -147,6 +149,46 @@ TEST_P(KeptBytes, ContiguousIsOneAllocation) {
     EXPECT_THAT(allocations.sizes(), testing::ElementsAre(slab));
     gpt.checkpointer().reset();
     EXPECT_EQ(gpt.live(Tag::checkpoints), 0);
+  }
+}
+
+// Looks at what is kept where backward comes to a block.
+class BoundaryWatch final : public nn::TapeObserver {
+ public:
+  void watch(std::function<Bytes()> kept) { kept_ = std::move(kept); }
+  void on_event(const nn::TapeEvent& /*event*/) override {}
+  void on_boundary(const nn::Region& region) override {
+    if (kept_) {
+      seen_.emplace_back(region.name, kept_());
+    }
+  }
+  const std::vector<std::pair<std::string, Bytes>>& seen() const { return seen_; }
+
+ private:
+  std::function<Bytes()> kept_;
+  std::vector<std::pair<std::string, Bytes>> seen_;
+};
+
+TEST_P(KeptBytes, ACheckpointGoesWithItsBlock) {
+  using checkpointing::Overrides;
+  for (const Overrides& settings :
+       {Overrides{}, Overrides{.contiguous_memory_optimization = true, .number_checkpoints = kLayers},
+        Overrides{.cpu_checkpointing = true}}) {
+    BoundaryWatch watch;
+    GptOptions watched = options(kOdd, checkpointing::full(), settings);
+    watched.observer = &watch;
+    RecordedGpt gpt(watched);
+    gpt.forward();
+    watch.watch([&] {
+      const checkpointing::StoreStats stores = gpt.checkpointer().store_stats();
+      return settings.contiguous_memory_optimization ? stores.slab_live
+             : settings.cpu_checkpointing            ? stores.host_live
+                                                     : gpt.live(Tag::checkpoints);
+    });
+    gpt.backward();
+    const Bytes one = block_of(checkpoint_bytes(kOdd));
+    EXPECT_THAT(watch.seen(), testing::ElementsAre(std::pair("h.2", 3 * one), std::pair("h.1", 2 * one),
+                                                   std::pair("h.0", one), std::pair("", 0)));
   }
 }
 

@@ -154,6 +154,13 @@ TEST_P(Counts, NestedRunsNoOpMoreThanThreeTimes) {
   }
 }
 
+// A block whose input is not kept gets it from the block before, which runs again for itself after that.
+TEST_P(Counts, FullAtEverySecondBoundaryRunsNoOpMoreThanThreeTimes) {
+  Counter counter;
+  const nn::TapeStats stats = step(checkpointing::full(2), counter, GetParam());
+  EXPECT_EQ(stats.rebuilt_flops, kSizes.layers * (kBlock - kMlpDown - kDropout) + kSizes.layers / 2 * kBlock);
+}
+
 // Norms come from their statistics and GELU from its input: no product runs again.
 TEST_P(Counts, SelectiveRebuildsNormsAndGeluWithoutAProduct) {
   Counter counter;
