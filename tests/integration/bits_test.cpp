@@ -75,7 +75,7 @@ TEST_P(Bits, SurviveAStopBySignal) {
 TEST_P(Bits, SurviveAStopInAnEvaluation) {
   const std::string text = bytes_of(path("text.txt"));
   std::string long_text;
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 10; ++i) {
     long_text += text;
   }
   const Settings all = dtype() + Settings{"train.steps=3", "train.eval_batches=0",
