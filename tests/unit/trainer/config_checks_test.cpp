@@ -139,7 +139,7 @@ TEST_F(ConfigChecks, WhatThisVersionCannotDoIsSaid) {
 }
 
 TEST_F(ConfigChecks, NumbersAreInRangeInF32Too) {
-  EXPECT_THAT(refusal_of_set({"optimizer.eps=1e-50"}), HasSubstr("expected a number above 0, got 1e-50"));
+  EXPECT_THAT(refusal_of_set({"optimizer.eps=1e-50"}), HasSubstr("expected a number above 0, got the number 1e-50"));
   EXPECT_THAT(refusal_of_set({"optimizer.lr=1e300"}), HasSubstr("optimizer.lr"));
   EXPECT_THAT(refusal_of_set({"model.dropout=0.99999999999"}), HasSubstr("model.dropout"));
 }
