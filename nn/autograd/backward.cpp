@@ -9,10 +9,6 @@
 namespace retape::nn::detail {
 namespace {
 
-bool tape_holds(const Value& value) {
-  return value.fate == Fate::keep || value.fate == Fate::store;
-}
-
 // Moves `horizon` down to `node`, where there is one.
 void lower(NodeId& horizon, NodeId node) {
   if (node != kNone && (horizon == kNone || node < horizon)) {

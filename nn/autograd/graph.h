@@ -37,6 +37,11 @@ struct Value {
   GradientSlot* slot = nullptr;       // of leaves
 };
 
+// Whether the tape has the value, itself or in a store, until its horizon.
+inline bool tape_holds(const Value& value) {
+  return value.fate == Fate::keep || value.fate == Fate::store;
+}
+
 struct Node {
   const Op* op;
   ArgsBox args;

@@ -1,6 +1,7 @@
 #include "nn/autograd/rebuild.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "nn/autograd/stopwatch.h"
 
@@ -201,7 +202,7 @@ void Rebuilder::release_above(NodeId node) {
 }
 
 // Whether a value that is here now is worth holding while `node` and those below it are differentiated.
-bool Rebuilder::stays(ValueId id, NodeId node) const {
+bool Rebuilder::stays(ValueId id, NodeId node) {
   const Value& value = graph_.value(id);
   return graph_.encloses(value.home, graph_.node(node).region) && (pending(value, node) || feeds_a_rebuild(id, node));
 }
@@ -210,18 +211,36 @@ bool Rebuilder::pending(const Value& value, NodeId node) const {
   return value.last_read != kNone && value.last_read <= node;
 }
 
+// Whether nobody will have the value when `node` and those below it are differentiated: what this rebuild has made in a
+// region that does not enclose `node` goes when the rebuild is done.
+bool Rebuilder::goes_missing(const Value& value, NodeId node) const {
+  const bool stays_if_here = graph_.encloses(value.home, graph_.node(node).region);
+  return !tape_holds(value) && value.program.expired() && !(value.data.defined() && stays_if_here);
+}
+
 // Whether something that is missing, and will be read, would be made from this value. What is made above `node` is read
-// above it too, and that is over.
-bool Rebuilder::feeds_a_rebuild(ValueId id, NodeId node) const {
-  for (const NodeId consumer : graph_.value(id).consumers) {
-    if (consumer > node) {
-      continue;
-    }
-    for (const ValueId output : graph_.node(consumer).outputs) {
-      const Value& made = graph_.value(output);
-      const bool missing = !made.data.defined() && made.saved == nullptr && made.program.expired();
-      if (missing && (pending(made, node) || feeds_a_rebuild(output, node))) {
-        return true;
+// above it too, and that is over. Looks at each value once: in a residual network the paths are without number.
+bool Rebuilder::feeds_a_rebuild(ValueId id, NodeId node) {
+  seen_.resize(graph_.values.size());
+  ++search_;
+  to_follow_.assign(1, id);
+  while (!to_follow_.empty()) {
+    const ValueId from = to_follow_.back();
+    to_follow_.pop_back();
+    for (const NodeId consumer : graph_.value(from).consumers) {
+      if (consumer > node) {
+        continue;
+      }
+      for (const ValueId output : graph_.node(consumer).outputs) {
+        const Value& made = graph_.value(output);
+        std::int64_t& seen = seen_[static_cast<std::size_t>(output)];
+        if (!goes_missing(made, node) || std::exchange(seen, search_) == search_) {
+          continue;
+        }
+        if (pending(made, node)) {
+          return true;
+        }
+        to_follow_.push_back(output);
       }
     }
   }

@@ -1,6 +1,7 @@
 // Rebuilds values that were let go. Internal to nn/autograd.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <vector>
 
@@ -36,9 +37,10 @@ class Rebuilder {
   void bring(ValueId id, Tensor data);
   void done_with(ValueId id, NodeId target);
   bool available(ValueId id) const;
-  bool stays(ValueId id, NodeId node) const;
+  bool stays(ValueId id, NodeId node);
   bool pending(const Value& value, NodeId node) const;
-  bool feeds_a_rebuild(ValueId id, NodeId node) const;
+  bool goes_missing(const Value& value, NodeId node) const;
+  bool feeds_a_rebuild(ValueId id, NodeId node);
 
   Context& context_;
   Graph& graph_;
@@ -46,6 +48,10 @@ class Rebuilder {
   TapeObserver* observer_;
   std::vector<ValueId> brought_;  // rebuilt or fetched, and held by Value::data
   std::vector<int> uses_;         // by value: reads left in the plan that runs
+  // Of feeds_a_rebuild(): the search that each value was last seen by, the present one, and what it has yet to follow.
+  std::vector<std::int64_t> seen_;
+  std::int64_t search_ = 0;
+  std::vector<ValueId> to_follow_;
   RegionId reader_region_ = kRootRegion;
 };
 

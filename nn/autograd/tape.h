@@ -175,7 +175,7 @@ class Tape {
   Context& context_;
   TapeOptions options_;
   State state_ = State::recording;
-  std::exception_ptr failure_;  // what ended the tape where nothing could be thrown
+  std::exception_ptr failure_;                      // what ended the tape where nothing could be thrown
   std::shared_ptr<const detail::TapeToken> token_;  // its values share it
   std::shared_ptr<const detail::TapeToken> alive_;  // nobody shares it: expires when the tape ends or goes
   std::unique_ptr<detail::Graph> graph_;
