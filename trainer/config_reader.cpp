@@ -14,6 +14,7 @@
 #include "trainer/config_schema.h"
 #include "trainer/config_writer.h"
 #include "trainer/nearest_name.h"
+#include "trainer/one_line.h"
 #include "trainer/tomlplusplus.h"
 
 namespace retape::trainer {
@@ -26,18 +27,7 @@ using std::string_view;
 constexpr std::size_t kLargestFile = std::size_t{64} * 1024;
 constexpr std::size_t kLongestQuote = 80;
 
-// Text of unknown origin with its control characters escaped, so that it stays on its line.
-std::string on_one_line(string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    const bool is_control = code < 0x20 || code == 0x7f;
-    line += is_control ? fmt::format("\\x{:02x}", code) : std::string(1, c);
-  }
-  return line;
-}
-
-// The same in quotes, cut to a readable length.
+// In quotes, cut to a readable length.
 std::string shown(string_view text) {
   return text.size() <= kLongestQuote ? quoted(text) : quoted(text.substr(0, kLongestQuote)) + "...";
 }

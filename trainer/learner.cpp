@@ -88,7 +88,9 @@ StepResult Learner::step(std::int64_t step, const NextBatch& next_batch) {
           "[train] step {}: expected a finite loss and gradient, got loss {} and gradient norm {}", step, result.loss,
           result.grad_norm);
   if (config_.run.hash_gradients) {
+    const auto start = std::chrono::steady_clock::now();
     result.grad_hash = hash_gradients(parameters);
+    result.hash_time = std::chrono::steady_clock::now() - start;
   }
   optimizer_.step(context_, result.lr, nn::clip_factor(result.grad_norm, config_.optimizer.grad_clip));
   nn::clear_gradients(parameters);

@@ -28,6 +28,7 @@ struct StepResult {
   std::optional<checkpointing::Profile> profile;  // where activation_checkpointing.profile is on
   std::vector<double> grad_norms;                 // of each parameter, before clipping
   std::optional<std::uint64_t> grad_hash;         // of all gradients, before clipping
+  std::chrono::nanoseconds hash_time{0};          // spent on it
 };
 
 struct LearnerOptions {

@@ -50,6 +50,19 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
                             checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
 }
 
+data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,
+                           const std::optional<Checkpoint>& checkpoint) {
+  data::Sampler sampler(
+      dataset.train, {.order = config.data.order == DataOrder::random ? data::Order::kRandom : data::Order::kSequential,
+                      .seed = static_cast<std::uint64_t>(config.run.seed),
+                      .batch_size = config.train.batch_size,
+                      .seq_len = config.model.seq_len});
+  if (checkpoint) {
+    sampler.restore(sampler_state(*checkpoint));
+  }
+  return sampler;
+}
+
 void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner) {
   if (checkpoint) {
     restore_learner(*checkpoint, learner);

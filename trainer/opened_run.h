@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "data/dataset.h"
+#include "data/sampler.h"
 #include "nn/runtime/device.h"
 #include "trainer/checkpoint_files.h"
 #include "trainer/config.h"
@@ -20,6 +21,10 @@ std::unique_ptr<nn::Device> open_device(const Config& config);
 // The data of the configuration; text is encoded by the checkpoint's tokenizer where there is a checkpoint. Throws
 // DataError where token files come with a tokenizer that is not the checkpoint's.
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
+
+// What draws the rows of training, where the checkpoint left off.
+data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,
+                           const std::optional<Checkpoint>& checkpoint);
 
 // Gives the model its first weights: the checkpoint's where there is one, else those of model.init_from, else random
 // ones.

@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "data/atomic_file.h"
-#include "data/sampler.h"
 #include "trainer/memory_plan.h"
 #include "trainer/opened_run.h"
 #include "trainer/study_policies.h"
@@ -34,15 +33,6 @@ PlannedPolicy plan_policy(const Config& config, const StudiedPolicy& policy, std
   return planned;
 }
 
-data::Sampler sampler_of(const Config& config, const data::Dataset& dataset) {
-  return {dataset.train,
-          {.order = config.data.order == DataOrder::random ? data::Order::kRandom : data::Order::kSequential,
-           .seed = static_cast<std::uint64_t>(config.run.seed),
-           .batch_size = config.train.batch_size,
-           .seq_len = config.model.seq_len,
-           .slice = {}}};
-}
-
 // Adds times and memory to the findings; returns the bits.
 RunBits run_policy(const PlannedPolicy& planned, const data::Dataset& dataset, std::int64_t steps,
                    PolicyFindings& findings) {
@@ -50,12 +40,12 @@ RunBits run_policy(const PlannedPolicy& planned, const data::Dataset& dataset, s
   const std::unique_ptr<nn::Device> device = open_device(config);
   Learner learner(*device, config, dataset.vocab, {.slab_bytes = planned.plan.slab_bytes});
   load_weights(config, std::nullopt, learner);
-  data::Sampler sampler = sampler_of(config, dataset);
+  data::Sampler sampler = open_sampler(config, dataset, std::nullopt);
   RunBits bits;
   for (std::int64_t step = 0; step < steps; ++step) {
     const auto start = std::chrono::steady_clock::now();
     const StepResult result = learner.step(step, [&](data::Batch& batch) { sampler.next(batch); });
-    const Milliseconds time = std::chrono::steady_clock::now() - start;
+    const Milliseconds time = std::chrono::steady_clock::now() - start - result.hash_time;
     if (step > 0) {
       findings.step_ms.push_back(time.count());
       findings.recompute_share.push_back(Milliseconds(result.work.rebuild_time) / time);

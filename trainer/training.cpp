@@ -222,19 +222,6 @@ void print_sample(const Config& config, const data::Dataset& dataset, Learner& l
   show(fmt::format("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text)));
 }
 
-data::Sampler make_sampler(const Config& config, const data::Dataset& dataset,
-                           const std::optional<Checkpoint>& checkpoint) {
-  data::Sampler sampler(
-      dataset.train, {.order = config.data.order == DataOrder::random ? data::Order::kRandom : data::Order::kSequential,
-                      .seed = static_cast<std::uint64_t>(config.run.seed),
-                      .batch_size = config.train.batch_size,
-                      .seq_len = config.model.seq_len});
-  if (checkpoint) {
-    sampler.restore(sampler_state(*checkpoint));
-  }
-  return sampler;
-}
-
 // Meta computes nothing, so what is left of a training is the memory that it would take.
 int print_memory(const Config& config) {
   fmt::print("{}\nrun.device = \"meta\" computes nothing: this is the memory that the training would take\n",
@@ -273,10 +260,11 @@ int train(const Config& config) {
   const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
   require_fit(config, dataset.vocab, plan);
+  require_machine_has(plan);
   const std::unique_ptr<nn::Device> device = open_device(config);
   Learner learner(*device, config, dataset.vocab, {.slab_bytes = plan.slab_bytes});
   load_weights(config, checkpoint, learner);
-  data::Sampler sampler = make_sampler(config, dataset, checkpoint);
+  data::Sampler sampler = open_sampler(config, dataset, checkpoint);
   // Everything that can be refused has been: from here on files change.
   make_out_dir(config, lock);
   print_start(config, learner.model(), dataset, plan);
