@@ -1,9 +1,11 @@
 #include "data/sampler.h"
 
 #include <algorithm>
-#include <bit>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numbers>
+#include <numeric>
 #include <utility>
 
 #include "nn/base/error.h"
@@ -35,22 +37,15 @@ std::uint64_t uniform_below(std::uint64_t bound, std::uint64_t seed, std::uint64
   return bits % bound;
 }
 
-// Where `index` goes in a random order of [0, count): a Feistel network is a bijection of the next power of four,
-// walked until it is inside. Source: Black, Rogaway 2002, "Ciphers with arbitrary finite domains".
-std::uint64_t shuffled(std::uint64_t index, std::uint64_t count, std::uint64_t key) {
-  constexpr std::uint64_t kRounds = 4;
-  const int half_bits = (std::bit_width(count - 1) + 1) / 2;
-  const std::uint64_t mask = (std::uint64_t{1} << half_bits) - 1;
-  do {
-    std::uint64_t left = index >> half_bits;
-    std::uint64_t right = index & mask;
-    for (std::uint64_t round = 0; round < kRounds; ++round) {
-      left ^= mix(mix(key + round) + (right + 1) * kGamma) & mask;
-      std::swap(left, right);
-    }
-    index = (left << half_bits) | right;
-  } while (index >= count);
-  return index;
+// The step that spreads the multiples of itself most evenly over [0, count), whichever of them one stops at: next to
+// the golden section of count, and coprime to it, so that count of them visit every number once.
+// Source: Niederreiter 1992, "Random number generation and quasi-Monte Carlo methods", section 5.
+std::uint64_t even_stride(std::uint64_t count) {
+  auto stride = std::max<std::uint64_t>(1, std::llround(static_cast<double>(count) * (std::numbers::phi - 1)));
+  while (std::gcd(stride, count) != 1) {
+    ++stride;
+  }
+  return stride;
 }
 
 }  // namespace
@@ -121,10 +116,11 @@ std::int64_t Sampler::row_start(std::int64_t row) const {
   const std::int64_t starts = tokens_.size() - config_.seq_len;
   const std::int64_t rows = std::max<std::int64_t>(1, starts / config_.seq_len);
   const std::int64_t offsets = starts - (rows - 1) * config_.seq_len;
+  const auto count = static_cast<std::uint64_t>(rows);
   const auto epoch = static_cast<std::uint64_t>(row / rows);
   const std::uint64_t offset = uniform_below(static_cast<std::uint64_t>(offsets), state_.seed, epoch);
-  const std::uint64_t place = shuffled(static_cast<std::uint64_t>(row % rows), static_cast<std::uint64_t>(rows),
-                                       mix(state_.seed + kGamma) + epoch);
+  const std::uint64_t first = uniform_below(count, mix(state_.seed + kGamma), epoch);
+  const std::uint64_t place = (first + static_cast<std::uint64_t>(row % rows) * even_stride(count)) % count;
   return static_cast<std::int64_t>(offset) + static_cast<std::int64_t>(place) * config_.seq_len;
 }
 
