@@ -21,9 +21,6 @@ ValueId Gradients::input(int i) const {
 bool Gradients::wants(int i) const {
   return graph_.value(input(i)).requires_grad;
 }
-const Shape& Gradients::input_shape(int i) const {
-  return graph_.value(input(i)).shape;
-}
 
 // Where the gradient of a value is summed.
 Tensor& Gradients::target(ValueId id) {
@@ -31,23 +28,39 @@ Tensor& Gradients::target(ValueId id) {
   return value.slot != nullptr ? value.slot->gradient : value.gradient;
 }
 
+DType Gradients::sum_dtype(ValueId id) const {
+  const detail::Value& value = graph_.value(id);
+  return value.slot != nullptr ? value.slot->dtype : value.dtype;
+}
+
+void Gradients::check(ValueId id, DType dtype, const Shape& shape) const {
+  const detail::Value& value = graph_.value(id);
+  if (dtype != sum_dtype(id) || shape != value.shape) {
+    fail<ShapeError>("[tape] gradient of {}: expected {} {}, got {} {}", value.name, name(sum_dtype(id)),
+                     value.shape.str(), name(dtype), shape.str());
+  }
+}
+
 GradSink Gradients::sink(int i) {
+  return sink(i, sum_dtype(input(i)));
+}
+
+GradSink Gradients::sink(int i, DType dtype) {
   const ValueId id = input(i);
   const detail::Value& value = graph_.value(id);
-  const DType dtype = value.slot != nullptr ? value.slot->dtype : value.dtype;
   Tensor& gradient = target(id);
   if (!value.requires_grad) {
     return {Tensor(context_.device(), value.shape, dtype, Tag::workspace), false};
   }
+  check(id, dtype, value.shape);
   const auto fresh = [&] { return Tensor(context_.device(), value.shape, dtype, Tag::gradients); };
-  if (std::find(sunk_.begin(), sunk_.end(), id) != sunk_.end()) {
+  const bool again = std::find(sunk_.begin(), sunk_.end(), id) != sunk_.end();
+  if (!again) {
+    sunk_.push_back(id);
+  }
+  if (again || !gradient.defined()) {
     aside_.push_back({id, fresh()});
     return {aside_.back().gradient, false};
-  }
-  sunk_.push_back(id);
-  if (!gradient.defined()) {
-    gradient = fresh();
-    return {gradient, false};
   }
   if (!gradient.unique()) {
     Tensor own = fresh();
@@ -67,12 +80,8 @@ void Gradients::give(int i, Tensor gradient) {
 }
 
 void Gradients::add(ValueId id, Tensor gradient) {
+  check(id, gradient.dtype(), gradient.shape());
   Tensor& sum = target(id);
-  const detail::Value& value = graph_.value(id);
-  const DType expected = value.slot != nullptr ? value.slot->dtype : value.dtype;
-  require<ShapeError>(gradient.dtype() == expected && gradient.shape() == value.shape,
-                      "[tape] gradient of {}: expected {} {}, got {} {}", value.name, name(expected), value.shape.str(),
-                      name(gradient.dtype()), gradient.shape().str());
   if (!sum.defined()) {
     gradient.storage()->retag(Tag::gradients);
     sum = std::move(gradient);

@@ -9,6 +9,9 @@
 namespace retape::nn {
 
 // The gradient of a leaf, summed over every use until somebody takes it.
+//
+// After a backward that failed it holds a part of the sum: what the ops before the one that failed have added, and what
+// that one had added already to a sum that was there. It never holds memory that nobody has written.
 struct GradientSlot {
   Tensor gradient;  // undefined until the first contribution
   DType dtype = DType::f32;
@@ -35,15 +38,17 @@ class Gradients {
 
   // Whether the gradient of input i is needed.
   bool wants(int i) const;
-  const Shape& input_shape(int i) const;
 
   // Memory for the gradient of input i, to be written before backward returns. Of an input whose gradient is not needed
   // it is scratch: ops skip what is costly to compute where wants() is false, and need not care about the rest.
+  // Throws ShapeError where the gradient is to be summed in another dtype.
+  GradSink sink(int i, DType dtype);
+  // The same for an op that writes any dtype: the tensor has the one in which the gradient is summed.
   GradSink sink(int i);
   // Hands over a finished gradient of input i, which may share memory with dout.
   void give(int i, Tensor gradient);
 
-  // Adds what was written beside the sinks; called by the tape when backward has returned.
+  // Adds to the sums what is not in them yet; called by the tape when backward has returned.
   void finish();
 
  private:
@@ -53,6 +58,8 @@ class Gradients {
   };
   ValueId input(int i) const;
   Tensor& target(ValueId value);
+  DType sum_dtype(ValueId value) const;
+  void check(ValueId value, DType dtype, const Shape& shape) const;
   void add(ValueId value, Tensor gradient);
 
   Context& context_;
@@ -60,7 +67,9 @@ class Gradients {
   NodeId node_;
   std::vector<Tensor> douts_;
   std::vector<ValueId> sunk_;  // inputs whose sink was handed out
-  std::vector<Aside> aside_;   // second sinks of a value that is an input twice
+  // Sinks of sums that begin here, and second sinks of a value that is an input twice. The first are no sums until the
+  // op is done: it may fail before it has written them.
+  std::vector<Aside> aside_;
 };
 
 }  // namespace retape::nn

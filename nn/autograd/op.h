@@ -63,6 +63,7 @@ constexpr bool contains(std::uint32_t mask, std::size_t position) {
 struct Rebuild {
   int output = 0;
   Reads from;
+  Flops flops_per_elem = 0;  // of the output
 };
 
 struct Cost {

@@ -165,6 +165,12 @@ void Rebuilder::make_outputs(Node& node, const Step& step) {
     report(node.op->cost(node.args.get(), graph_.input_shapes(node)).flops);
     return;
   }
+  Flops flops = 0;
+  for (const Rebuild& way : node.op->rebuilds) {
+    if (contains(step.outputs, static_cast<std::size_t>(way.output))) {
+      flops += way.flops_per_elem * graph_.value(node.outputs[static_cast<std::size_t>(way.output)]).shape.elems();
+    }
+  }
   for (std::size_t j = 0; j < node.outputs.size(); ++j) {
     if (contains(step.outputs, j)) {
       std::vector<Tensor> outputs;
@@ -175,7 +181,7 @@ void Rebuilder::make_outputs(Node& node, const Step& step) {
                                               {.inputs = inputs, .outputs = outputs, .rng = node.rng}));
     }
   }
-  report(0);
+  report(flops);
 }
 
 void Rebuilder::bring(ValueId id, Tensor data) {

@@ -10,7 +10,8 @@ namespace cpu {
 class Machine;
 }
 
-// out[e] is normal with mean 0: Box-Muller of the bits of elements 2e and 2e + 1 of the range, in f64, rounded once.
+// out[e] is normal with mean 0: stddev sqrt(-2 log u) cos(2 pi v) with u = (bits(2e) + 1) / 2^32 and
+// v = bits(2e + 1) / 2^32 of the range, in f64, rounded once (Box and Muller 1958).
 struct NormalFill {
   float* out = nullptr;  // [elems]
   Elems elems = 0;

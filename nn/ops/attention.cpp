@@ -31,6 +31,7 @@ Outputs Attention::forward(Context& context, const Args& args, const Inputs& inp
   require<ShapeError>(args.heads > 0 && qkv.shape()[2] % (3 * args.heads) == 0,
                       "[attention] qkv: expected a last extent that 3 x {} heads divide, got {}", args.heads,
                       qkv.shape().str());
+  expect_elements("attention", "qkv", qkv);
   const AttentionShape shape = kernel_shape(args, qkv, inputs.rng);
   const Tag tag = context.output_tag();
   const Tensor out(context.device(), qkv.shape().with_back(qkv.shape()[2] / 3), qkv.dtype(), tag);

@@ -23,6 +23,11 @@ inline void expect_rank(std::string_view op, std::string_view input, const Tenso
                       tensor.shape().str());
 }
 
+inline void expect_elements(std::string_view op, std::string_view input, const Tensor& tensor) {
+  require<ShapeError>(tensor.elems() > 0, "[{}] {}: expected at least one element, got {}", op, input,
+                      tensor.shape().str());
+}
+
 inline void expect_floating(std::string_view op, std::string_view input, const Tensor& tensor) {
   require<ShapeError>(tensor.dtype() == DType::f32 || tensor.dtype() == DType::bf16,
                       "[{}] {}: expected f32 or bf16, got {}", op, input, name(tensor.dtype()));

@@ -28,9 +28,8 @@ void check(const Inputs& inputs) {
   expect_dtype("cross_entropy_head", "table", table, x.dtype());
   expect_shape("cross_entropy_head", "targets", inputs[2], Shape{x.shape()[0], x.shape()[1]});
   expect_dtype("cross_entropy_head", "targets", inputs[2], DType::i32);
-  require<ShapeError>(x.elems() > 0, "[cross_entropy_head] x: expected at least one row, got {}", x.shape().str());
-  require<ShapeError>(table.elems() > 0, "[cross_entropy_head] table: expected at least one row, got {}",
-                      table.shape().str());
+  expect_elements("cross_entropy_head", "x", x);
+  expect_elements("cross_entropy_head", "table", table);
 }
 
 // One forward of the head: the tensors it reads and writes, chunk after chunk.
@@ -165,6 +164,8 @@ Tensor head_logits(Context& context, const Tensor& x, const Tensor& table) {
   expect_rank("head_logits", "table", table, 2);
   expect_shape("head_logits", "table", table, Shape{table.shape()[0], x.shape()[1]});
   expect_dtype("head_logits", "table", table, x.dtype());
+  expect_elements("head_logits", "x", x);
+  expect_elements("head_logits", "table", table);
   Tensor logits(context.device(), Shape{x.shape()[0], table.shape()[0]}, DType::f32, Tag::workspace);
   launch_with_workspace(context, Matmul{.a = x.data(),
                                         .b = table.data(),

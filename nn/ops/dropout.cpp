@@ -39,7 +39,7 @@ void Dropout::backward(Context& context, const Args& args, const Saved& saved, G
     gradients.give(0, dout);
     return;
   }
-  const GradSink dx = gradients.sink(0);
+  const GradSink dx = gradients.sink(0, dout.dtype());
   launch(context, DropoutBackward{.dout = dout.data(),
                                   .dx = dx.tensor.data(),
                                   .elems = dout.elems(),

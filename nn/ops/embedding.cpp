@@ -12,7 +12,7 @@ float* table_sums(Gradients& gradients, int input) {
   if (!gradients.wants(input)) {
     return nullptr;
   }
-  GradSink sink = gradients.sink(input);
+  GradSink sink = gradients.sink(input, DType::f32);
   if (!sink.accumulate) {
     sink.tensor.fill_zero();
   }
@@ -32,6 +32,8 @@ Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs&
   expect_rank("embedding", "position_table", position_table, 2);
   expect_shape("embedding", "position_table", position_table, Shape{position_table.shape()[0], token_table.shape()[1]});
   expect_dtype("embedding", "position_table", position_table, token_table.dtype());
+  expect_elements("embedding", "tokens", tokens);
+  expect_elements("embedding", "token_table", token_table);
   const std::int64_t batch = tokens.shape()[0];
   const std::int64_t seq_len = tokens.shape()[1];
   const std::int64_t channels = token_table.shape()[1];

@@ -28,6 +28,7 @@ Outputs LayerNorm::forward(Context& context, const Args& args, const Inputs& inp
   const Tensor& x = inputs[0];
   require<ShapeError>(x.shape().rank() >= 1, "[layer_norm] x: expected at least 1 dimension, got a scalar");
   expect_floating("layer_norm", "x", x);
+  expect_elements("layer_norm", "x", x);
   for (const auto& [name, tensor] : {std::pair{"gamma", &inputs[1]}, std::pair{"beta", &inputs[2]}}) {
     expect_shape("layer_norm", name, *tensor, Shape{x.shape().back()});
     expect_dtype("layer_norm", name, *tensor, x.dtype());
@@ -59,7 +60,7 @@ void LayerNorm::backward(Context& context, const Args& /*args*/, const Saved& sa
     unwanted = Tensor(context.device(), Shape{x.shape().back()}, DType::f32, Tag::workspace);
     (gradients.wants(1) ? dbeta : dgamma).data = unwanted.data_as<float>();
   }
-  const GradSink dx = gradients.sink(0);
+  const GradSink dx = gradients.sink(0, x.dtype());
   launch_with_workspace(context, LayerNormBackward{.x = x.data(),
                                                    .gamma = saved.inputs[1].data(),
                                                    .mean = saved.outputs[1].data_as<float>(),

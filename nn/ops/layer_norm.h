@@ -12,7 +12,7 @@ struct LayerNorm {
   static constexpr std::array<std::string_view, 3> kOutputs{"layer_norm", "mean", "rstd"};
   // y from x, gamma, beta and the statistics, without computing these again.
   static constexpr std::array<Rebuild, 1> kRebuilds{
-      Rebuild{.output = 0, .from = {.inputs = bits({0, 1, 2}), .outputs = bits({1, 2})}}};
+      Rebuild{.output = 0, .from = {.inputs = bits({0, 1, 2}), .outputs = bits({1, 2})}, .flops_per_elem = 4}};
   struct Args {
     float eps;
   };

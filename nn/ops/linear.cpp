@@ -20,6 +20,8 @@ void check(std::string_view op, const Inputs& inputs) {
   expect_dtype(op, "weight", weight, x.dtype());
   expect_shape(op, "bias", inputs[2], Shape{weight.shape().back()});
   expect_dtype(op, "bias", inputs[2], x.dtype());
+  expect_elements(op, "x", x);
+  expect_elements(op, "weight", weight);
 }
 
 // x weight + bias
@@ -46,20 +48,20 @@ void backward_of_product(Context& context, const Tensor& x, const Tensor& weight
   const std::int64_t in = weight.shape()[0];
   const std::int64_t out = weight.shape()[1];
   if (gradients.wants(1)) {
-    const GradSink dweight = gradients.sink(1);
+    const ParameterGradient dweight = parameter_gradient(gradients, 1);
     launch_with_workspace(context, Matmul{.a = x.data(),
                                           .b = dy.data(),
-                                          .c = dweight.tensor.data(),
+                                          .c = dweight.data,
                                           .m = in,
                                           .n = out,
                                           .k = rows,
                                           .transpose_a = true,
                                           .accumulate = dweight.accumulate,
                                           .in = x.dtype(),
-                                          .out = dweight.tensor.dtype()});
+                                          .out = DType::f32});
   }
   if (gradients.wants(0)) {
-    const GradSink dx = gradients.sink(0);
+    const GradSink dx = gradients.sink(0, x.dtype());
     launch_with_workspace(context, Matmul{.a = dy.data(),
                                           .b = weight.data(),
                                           .c = dx.tensor.data(),
@@ -140,7 +142,9 @@ void LinearGelu::backward(Context& context, const Args& /*args*/, const Saved& s
 }
 
 Cost LinearGelu::cost(const Args& /*args*/, std::span<const Shape> inputs) {
-  return cost_of_product(inputs);
+  Cost cost = cost_of_product(inputs);
+  cost.flops += kGeluFlops * inputs[0].rows() * inputs[1].back();
+  return cost;
 }
 
 Var linear_gelu(Tape& tape, Var x, Var weight, Var bias, std::string_view name) {

@@ -31,7 +31,9 @@ Var linear(Tape& tape, Var x, Var weight, Var bias, std::string_view name = {});
 struct LinearGelu {
   static constexpr OpTraits kTraits{.name = "linear_gelu"};
   static constexpr std::array<std::string_view, 2> kOutputs{"gelu", "pre_gelu"};
-  static constexpr std::array<Rebuild, 1> kRebuilds{Rebuild{.output = 0, .from = {.inputs = 0, .outputs = bits({1})}}};
+  static constexpr Flops kGeluFlops = 8;  // for each element, tanh counted as one
+  static constexpr std::array<Rebuild, 1> kRebuilds{
+      Rebuild{.output = 0, .from = {.inputs = 0, .outputs = bits({1})}, .flops_per_elem = kGeluFlops}};
   struct Args {};
   static Reads reads(const Args&) { return {.inputs = bits({0, 1}), .outputs = bits({1})}; }
   static Outputs forward(Context& context, const Args& args, const Inputs& inputs);

@@ -15,7 +15,7 @@ inline ParameterGradient parameter_gradient(Gradients& gradients, int input) {
   if (!gradients.wants(input)) {
     return {};
   }
-  const GradSink sink = gradients.sink(input);
+  const GradSink sink = gradients.sink(input, DType::f32);
   return {sink.tensor.data_as<float>(), sink.accumulate};
 }
 

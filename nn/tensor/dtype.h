@@ -46,11 +46,22 @@ constexpr bf16 to_bf16(float value) {
   return {static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16)};
 }
 
+// Of other types than these there are no tensors.
 template <class T>
-constexpr DType kDTypeOf = DType::f32;
+struct DTypeOf;
 template <>
-inline constexpr DType kDTypeOf<bf16> = DType::bf16;
+struct DTypeOf<float> {
+  static constexpr DType kValue = DType::f32;
+};
 template <>
-inline constexpr DType kDTypeOf<std::int32_t> = DType::i32;
+struct DTypeOf<bf16> {
+  static constexpr DType kValue = DType::bf16;
+};
+template <>
+struct DTypeOf<std::int32_t> {
+  static constexpr DType kValue = DType::i32;
+};
+template <class T>
+inline constexpr DType kDTypeOf = DTypeOf<T>::kValue;
 
 }  // namespace retape::nn

@@ -23,6 +23,19 @@ Storage::~Storage() {
 Tensor::Tensor(Device& device, const Shape& shape, DType dtype, Tag tag)
     : storage_(std::make_shared<Storage>(device, shape.elems() * size_of(dtype), tag)), shape_(shape), dtype_(dtype) {}
 
+Tensor::Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype)
+    : storage_(std::move(storage)), shape_(shape), dtype_(dtype) {
+  if (storage_ != nullptr && bytes() > storage_->bytes()) {
+    fail<ShapeError>("[tensor] {} {}: expected at least {} bytes of memory, got {}", name(dtype), shape.str(), bytes(),
+                     storage_->bytes());
+  }
+}
+
+void Tensor::fill_zero() {
+  require<ShapeError>(defined(), "[tensor] fill_zero: expected memory, got an undefined tensor");
+  device().fill_zero(data(), bytes());
+}
+
 Tensor Tensor::reshaped(const Shape& shape) const {
   require<ShapeError>(shape.elems() == elems(), "[reshape] expected {} elements, got {}", elems(), shape.str());
   Tensor result = *this;

@@ -49,9 +49,9 @@ class Tensor {
   Tensor() = default;  // undefined: no storage
   // Uninitialised memory.
   Tensor(Device& device, const Shape& shape, DType dtype, Tag tag);
-  // A view of memory that others may share; a null storage gives an undefined tensor.
-  Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype)
-      : storage_(std::move(storage)), shape_(shape), dtype_(dtype) {}
+  // A view of memory that others may share, of its beginning where it is larger; a null storage gives an undefined
+  // tensor. Throws ShapeError where the memory is too small.
+  Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype);
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
@@ -88,7 +88,7 @@ class Tensor {
                         elems(), shape_.str(), values.size());
     device().copy_from_host(data(), values.data(), bytes());
   }
-  void fill_zero() { device().fill_zero(data(), bytes()); }
+  void fill_zero();
 
  private:
   void require_dtype(DType dtype) const;

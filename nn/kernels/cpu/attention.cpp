@@ -27,6 +27,14 @@ std::int64_t parts_of_head(const AttentionShape& shape, int threads) {
   return std::min(wanted, ceil_div(shape.seq_len, kPartRows));
 }
 
+// Forward does the parts of each head, backward whole heads.
+std::int64_t tasks_of(const AttentionForward& kernel, int threads) {
+  return kernel.shape.batch * kernel.shape.heads * parts_of_head(kernel.shape, threads);
+}
+std::int64_t tasks_of(const AttentionBackward& kernel, int /*threads*/) {
+  return kernel.shape.batch * kernel.shape.heads;
+}
+
 bool on_tiles(Machine& machine, const AttentionShape& shape) {
   return shape.dtype == DType::bf16 && machine.cached<bool>("amx", amx_permitted);
 }
@@ -36,20 +44,30 @@ Bytes scratch_bytes(Machine& machine, const Kernel& kernel) {
   return on_tiles(machine, kernel.shape) ? amx::scratch_bytes(kernel) : portable::scratch_bytes(kernel);
 }
 
-// Calls task(index, scratch of the thread) for each index below `tasks`, on all threads. Which thread runs a task
-// changes from run to run, what it computes does not.
-template <class Task>
-void for_each(std::int64_t tasks, int threads, bool tiles, void* workspace, Bytes scratch_bytes, const Task& task) {
+// One scratch for each thread, or for each task where there are fewer.
+template <class Kernel>
+Bytes workspace_of(Machine& machine, const Kernel& kernel) {
+  const std::int64_t tasks = tasks_of(kernel, machine.threads());
+  return std::min<std::int64_t>(machine.threads(), tasks) * scratch_bytes(machine, kernel);
+}
+
+// Calls task(index, scratch) for each task of the kernel, on all threads. Which thread runs a task changes from run to
+// run, what it computes does not.
+template <class Kernel, class Task>
+void for_each_task(Machine& machine, const Kernel& kernel, bool tiles, const Task& task) {
+  const int threads = machine.threads();
+  const std::int64_t tasks = tasks_of(kernel, threads);
+  const Bytes bytes = scratch_bytes(machine, kernel);
 #pragma omp parallel num_threads(threads)
   {
     std::optional<AmxTiles> registers;
     if (tiles) {
       registers.emplace();
     }
-    void* scratch = static_cast<char*>(workspace) + omp_get_thread_num() * scratch_bytes;
 #pragma omp for schedule(dynamic)
     for (std::int64_t index = 0; index < tasks; ++index) {
-      task(index, scratch);
+      const std::int64_t scratch = tasks < threads ? index : omp_get_thread_num();
+      task(index, static_cast<char*>(kernel.workspace) + scratch * bytes);
     }
   }
 }
@@ -59,7 +77,7 @@ void for_each(std::int64_t tasks, int threads, bool tiles, void* workspace, Byte
 }  // namespace attention
 
 Bytes workspace_bytes(Machine& machine, const AttentionForward& kernel) {
-  return machine.threads() * attention::scratch_bytes(machine, kernel);
+  return attention::workspace_of(machine, kernel);
 }
 
 void run(Machine& machine, const AttentionForward& kernel) {
@@ -77,12 +95,11 @@ void run(Machine& machine, const AttentionForward& kernel) {
       (tiles ? attention::amx::forward : attention::portable::forward)(kernel, head, queries, scratch);
     }
   };
-  attention::for_each(heads * parts, machine.threads(), tiles, kernel.workspace,
-                      attention::scratch_bytes(machine, kernel), task);
+  attention::for_each_task(machine, kernel, tiles, task);
 }
 
 Bytes workspace_bytes(Machine& machine, const AttentionBackward& kernel) {
-  return machine.threads() * attention::scratch_bytes(machine, kernel);
+  return attention::workspace_of(machine, kernel);
 }
 
 // dk and dv of a head sum over all its queries; a head is one thread's, so that the order of the sums is fixed.
@@ -94,8 +111,7 @@ void run(Machine& machine, const AttentionBackward& kernel) {
     (tiles ? static_cast<void (*)(const AttentionBackward&, attention::Head, void*)>(attention::amx::backward)
            : attention::portable::backward)(kernel, head, scratch);
   };
-  attention::for_each(shape.batch * shape.heads, machine.threads(), tiles, kernel.workspace,
-                      attention::scratch_bytes(machine, kernel), task);
+  attention::for_each_task(machine, kernel, tiles, task);
 }
 
 }  // namespace retape::nn::cpu

@@ -1,6 +1,7 @@
 #include "nn/kernels/cpu/attention_product.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "nn/kernels/cpu/attention_simd.h"
 
@@ -106,12 +107,10 @@ void store_row(const float* from, float factor, std::int64_t cols, T* to) {
   for (; col + kLanes <= cols; col += kLanes) {
     store(hn::Mul(load(from + col), splat(factor)), to + col);
   }
-  for (; col < cols; ++col) {
-    if constexpr (kDTypeOf<T> == DType::bf16) {
-      to[col] = to_bf16(from[col] * factor);
-    } else {
-      to[col] = from[col] * factor;
-    }
+  if (col < cols) {
+    VectorBuffer<T> last;
+    store(hn::Mul(load(from + col), splat(factor)), last.data());
+    std::memcpy(to + col, last.data(), static_cast<std::size_t>(cols - col) * sizeof(T));
   }
 }
 

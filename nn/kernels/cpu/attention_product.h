@@ -42,7 +42,7 @@ inline constexpr std::int64_t kPanelCols = 64;
 template <class T>
 void pack_transposed_panels(Rows<const T> from, std::int64_t rows, std::int64_t cols, float* to);
 
-// to = from * factor, rounded once.
+// to = from * factor, rounded once; `from` has room for whole vectors.
 template <class T>
 void store_row(const float* from, float factor, std::int64_t cols, T* to);
 

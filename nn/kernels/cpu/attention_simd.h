@@ -29,10 +29,11 @@ HWY_INLINE void store_pairs(HalfVector even, HalfVector odd, bf16* to) {
   hn::StoreU(pairs, kBits, reinterpret_cast<std::uint32_t*>(to));
 }
 
-// As bf16, rounded to nearest, ties to even; a NaN stays a NaN.
+// As bf16, rounded to nearest, ties to even; a NaN stays a NaN. A subnormal becomes zero where the processor has an
+// instruction for this, and is rounded as any other number where it has not: all of a row must come through here.
 HWY_INLINE HalfVector round_to_bf16(FloatVector value) {
 #if HWY_TARGET <= HWY_AVX3 && defined(__AVX512BF16__)
-  // One instruction, which this version of Highway does not have.
+  // Which this version of Highway does not have.
   return HalfVector{std::bit_cast<__m256i>(_mm512_cvtneps_pbh(value.raw))};
 #else
   VectorBuffer<bf16> rounded;

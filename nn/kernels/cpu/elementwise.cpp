@@ -18,14 +18,10 @@ void add(Machine& machine, const T* a, const T* b, T* out, Elems elems) {
 }
 
 template <class In, class Out>
-void scale(Machine& machine, const In* x, Out* out, Elems elems, float factor, bool accumulate) {
+void scale(Machine& machine, const In* x, Out* out, Elems elems, float factor) {
   for_each_chunk(machine, elems, [=](Elems begin, Elems end) {
-    for_each_vector(begin, end, [=](Elems i, auto lanes) {
-      const FloatVector value = load(x + i, lanes);
-      const FloatVector scaled =
-          accumulate ? hn::MulAdd(value, splat(factor), load(out + i, lanes)) : hn::Mul(value, splat(factor));
-      store(scaled, out + i, lanes);
-    });
+    for_each_vector(begin, end,
+                    [=](Elems i, auto lanes) { store(hn::Mul(load(x + i, lanes), splat(factor)), out + i, lanes); });
   });
 }
 
@@ -98,8 +94,7 @@ void run(Machine& machine, const Add& kernel) {
 void run(Machine& machine, const Scale& kernel) {
   dispatch(kernel.in, [&]<class In>(In) {
     dispatch(kernel.out_dtype, [&]<class Out>(Out) {
-      scale(machine, static_cast<const In*>(kernel.x), static_cast<Out*>(kernel.out), kernel.elems, kernel.factor,
-            kernel.accumulate);
+      scale(machine, static_cast<const In*>(kernel.x), static_cast<Out*>(kernel.out), kernel.elems, kernel.factor);
     });
   });
 }

@@ -12,6 +12,7 @@ namespace {
 // 2u = x (kLinear + kCubic x^2).
 constexpr float kLinear = 1.5957691216F;    // 2 sqrt(2 / pi)
 constexpr float kCubic = 0.0713548162726F;  // 0.044715 kLinear
+constexpr float kLargest = 1e12F;           // of x (2u)' in the derivative: that of |x| = 16,700
 
 HWY_INLINE FloatVector exp_minus_2u(FloatVector x, FloatVector x2) {
   const FloatVector minus_2u = hn::Mul(x, hn::MulAdd(x2, splat(-kCubic), splat(-kLinear)));
@@ -29,7 +30,10 @@ HWY_INLINE FloatVector gelu_derivative(FloatVector x) {
   const FloatVector s = hn::Div(splat(1), hn::Add(splat(1), e));
   const FloatVector one_minus_s = hn::Mul(e, s);
   const FloatVector slope = hn::MulAdd(x2, splat(3 * kCubic), splat(kLinear));
-  return hn::Mul(s, hn::MulAdd(hn::Mul(x, slope), one_minus_s, splat(1)));
+  // Far out one factor is 0, or the least that exp gives, and no other may outgrow it. What Min and Max make of a NaN
+  // does not matter: s is one too.
+  const FloatVector x_slope = hn::Max(hn::Min(hn::Mul(x, slope), splat(kLargest)), splat(-kLargest));
+  return hn::Mul(s, hn::MulAdd(x_slope, one_minus_s, splat(1)));
 }
 
 template <class T>

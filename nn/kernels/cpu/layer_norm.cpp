@@ -111,7 +111,6 @@ void backward_rows(const LayerNormBackward& kernel, std::int64_t begin, std::int
     const T* x = static_cast<const T*>(kernel.x) + row * channels;
     const T* dy = static_cast<const T*>(kernel.dy) + row * channels;
     const Statistics statistics{kernel.mean[row], kernel.rstd[row]};
-    // First, while dy is whole: dx may be dy.
     if (dgamma != nullptr) {
       add_parameter_gradients(x, dy, statistics, channels, dgamma, dbeta);
     }

@@ -1,7 +1,9 @@
 // Matrix products through oneDNN's matmul primitive.
 //
-// A primitive is made once for each set of extents, dtypes and flags, and kept by the Machine, so that a product that
-// is run again has the bits of the first. All memory that oneDNN needs is in the workspace.
+// A primitive is made once for each set of extents, dtypes and flags, and kept by the Machine; one that is made again
+// is the same. So a product that is run again has the bits of the first. All memory that oneDNN needs is in the
+// workspace, but for one case: on processors where it falls back to its driver of plain gemm (gemm:jit), that driver
+// allocates the buffers which it packs a and b into.
 #include "nn/kernels/matmul.h"
 
 #include <omp.h>
@@ -9,6 +11,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -205,17 +208,32 @@ std::string key_of(const Part& part) {
   return key;
 }
 
-Plan make_plan(const dnnl::engine& engine, const Part& part) {
+// Calls f, which makes or runs the part's product, and puts what oneDNN throws into our words.
+template <class F>
+auto with_our_errors(const Part& part, std::string_view expected, F f) {
   try {
-    return {engine, part};
+    return f();
   } catch (const dnnl::error& error) {
-    fail<DeviceError>("[matmul] {} to {}: expected a product that this processor's oneDNN has, got: {}",
-                      name(part.kernel.in), name(part.kernel.out), error.what());
+    const Matmul& kernel = part.kernel;
+    const std::string message = fmt::format("[matmul] {} x {} x {}, {} to {}: expected {}, got: {}", kernel.m, kernel.k,
+                                            kernel.n, name(kernel.in), name(kernel.out), expected, error.what());
+    if (error.status == dnnl_out_of_memory) {
+      fail<OutOfMemory>("{}", message);
+    }
+    fail<DeviceError>("{}", message);
   }
 }
 
 Plan& plan_of(Machine& machine, const Part& part) {
-  return machine.cached<Plan>(key_of(part), [&] { return make_plan(machine.engine(), part); });
+  return machine.cached<Plan>(key_of(part), [&] {
+    return with_our_errors(part, "a product that this processor's oneDNN has",
+                           [&] { return Plan(machine.engine(), part); });
+  });
+}
+
+void multiply(Machine& machine, const Part& part) {
+  Plan& plan = plan_of(machine, part);
+  with_our_errors(part, "oneDNN to run it", [&] { plan.execute(machine.stream(), part.kernel); });
 }
 
 // Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread, which need not be the
@@ -252,7 +270,7 @@ void run(Machine& machine, const Matmul& kernel) {
     run_widened(machine, kernel);
     return;
   }
-  for_each_part(kernel, [&](const Part& part) { plan_of(machine, part).execute(machine.stream(), part.kernel); });
+  for_each_part(kernel, [&](const Part& part) { multiply(machine, part); });
 }
 
 }  // namespace retape::nn::cpu

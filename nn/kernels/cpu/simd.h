@@ -23,6 +23,10 @@ namespace retape::nn::cpu {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+#ifdef __AVX2__
+static_assert(HWY_MAX_BYTES >= 32, "Highway takes AVX2 only with -maes and -mpclmul: see nn/CMakeLists.txt");
+#endif
+
 using Floats = hn::ScalableTag<float>;
 using FloatVector = hn::Vec<Floats>;
 using FloatBits = hn::RebindToUnsigned<Floats>;

@@ -3,6 +3,7 @@
 // Compiled primitives are cached here, per device, so that ranks in one process share nothing.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -12,21 +13,29 @@ namespace retape::nn::cpu {
 
 class Machine {
  public:
-  // 0 threads takes every processor that this process may run on.
+  // 0 threads takes every processor that this process may run on. Throws DeviceError where this processor lacks an
+  // instruction that the kernels were compiled for.
   explicit Machine(int threads);
 
   int threads() const { return threads_; }
   const dnnl::engine& engine() const { return engine_; }
   dnnl::stream& stream() { return stream_; }
 
-  // The cached object of type T for `key` (the bytes of whatever identifies it), made on first use.
+  // More than a step uses again. Text of growing length needs new ones for each token, and would fill the memory.
+  static constexpr std::size_t kMostCached = 512;
+
+  // The cached object of type T for `key` (the bytes of whatever identifies it), made on first use, and again where
+  // all have been let go because there were too many. It is good until the next call.
   template <class T, class Make>
   T& cached(const std::string& key, Make make) {
-    std::shared_ptr<void>& slot = cache_[key];
-    if (slot == nullptr) {
-      slot = std::make_shared<T>(make());
+    auto found = cache_.find(key);
+    if (found == cache_.end()) {
+      if (cache_.size() == kMostCached) {
+        cache_.clear();
+      }
+      found = cache_.emplace(key, std::make_shared<T>(make())).first;
     }
-    return *static_cast<T*>(slot.get());
+    return *static_cast<T*>(found->second.get());
   }
 
  private:

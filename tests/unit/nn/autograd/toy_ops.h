@@ -65,7 +65,8 @@ struct AddNoise {
 struct TwoStage {
   static constexpr OpTraits kTraits{.name = "two_stage"};
   static constexpr std::array<std::string_view, 2> kOutputs{"outer", "inner"};
-  static constexpr std::array<Rebuild, 1> kRebuilds{Rebuild{.output = 0, .from = {.inputs = 0, .outputs = 2}}};
+  static constexpr std::array<Rebuild, 1> kRebuilds{
+      Rebuild{.output = 0, .from = {.inputs = 0, .outputs = 2}, .flops_per_elem = 3}};
   using Args = LoggedArgs;
   static constexpr int kRebuildId = 1000;  // logged, plus the id, when the cheap way is taken
   static Reads reads(const Args& /*args*/) { return {.inputs = 0, .outputs = 2}; }

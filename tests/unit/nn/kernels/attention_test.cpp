@@ -271,12 +271,24 @@ TEST_P(AttentionTest, RepeatsItsBitsOnAnyNumberOfThreads) {
   const auto out = problem.out.bytes();
   const auto lse = problem.lse;
   const auto dqkv = problem.dqkv.bytes();
-  for (const int threads : {2, 1, 3}) {
+  for (const int threads : {2, 1, 3, 5}) {
     problem.run(threads);
     EXPECT_EQ(problem.out.bytes(), out);
     EXPECT_EQ(problem.lse, lse);
     EXPECT_EQ(problem.dqkv.bytes(), dqkv);
   }
+}
+
+TEST_P(AttentionTest, AsksForNoMoreScratchThanItHasTasks) {
+  Problem problem(GetParam());
+  cpu::Machine one(1);
+  cpu::Machine many(7);
+  const std::int64_t heads = problem.shape.batch * problem.shape.heads;
+  const std::int64_t most_parts = ceil_div(problem.shape.seq_len, 64);
+  EXPECT_EQ(cpu::workspace_bytes(many, problem.backward_kernel()),
+            std::min<std::int64_t>(7, heads) * cpu::workspace_bytes(one, problem.backward_kernel()));
+  EXPECT_EQ(cpu::workspace_bytes(many, problem.forward_kernel()),
+            std::min<std::int64_t>(7, heads * most_parts) * cpu::workspace_bytes(one, problem.forward_kernel()));
 }
 
 std::vector<AttentionShape> shapes() {
@@ -314,6 +326,31 @@ TEST(Attention, LargeScoresStayFinite) {
   // Scores of a thousand times the usual size carry a thousand times the usual rounding.
   EXPECT_LT(distance(problem.out.doubles(), expected.out), 1e-2);
   EXPECT_LT(distance(Doubles(problem.lse.begin(), problem.lse.end()), expected.lse), 1e-6);
+}
+
+// Whether they become zero depends on the processor, but not on where in a row they are.
+TEST(Attention, SubnormalsAreRoundedAlikeInAllOfARow) {
+  constexpr std::int64_t kDim = 45;  // of no vector's length
+  constexpr float kSubnormal = 0x1p-130F;
+  Problem problem(shape_of(1, 1, 1, kDim, 0, DType::bf16));
+  for (Elems i = 0; i < kDim; ++i) {
+    problem.qkv.set(2 * kDim + i, kSubnormal);
+    problem.dout.set(i, kSubnormal);
+  }
+  for (const bool portably : {false, true}) {
+    if (portably) {
+      problem.run_portably();
+    } else {
+      problem.run(1);
+    }
+    const Doubles out = problem.out.doubles();
+    const Doubles dqkv = problem.dqkv.doubles();
+    const Doubles dvalues(dqkv.end() - kDim, dqkv.end());
+    for (const Doubles& row : {out, dvalues}) {
+      EXPECT_TRUE(row.front() == 0 || row.front() == double{kSubnormal}) << row.front();
+      EXPECT_EQ(row, Doubles(row.size(), row.front()));
+    }
+  }
 }
 
 TEST(Attention, NotANumberReachesTheQueriesThatSeeItAndNoOthers) {

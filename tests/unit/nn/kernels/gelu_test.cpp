@@ -120,6 +120,27 @@ TYPED_TEST(GeluKernel, BackwardIsTheReference) {
   }
 }
 
+TYPED_TEST(GeluKernel, BackwardAtTheEnds) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  std::vector<TypeParam> x;
+  for (const double value : {60.0, 1e5, 1e13, 1e20, 3e38, kInf}) {
+    x.push_back(testing::rounded<TypeParam>(value));
+    x.push_back(testing::rounded<TypeParam>(-value));
+  }
+  x.push_back(testing::rounded<TypeParam>(std::numeric_limits<double>::quiet_NaN()));
+  const auto count = static_cast<std::int64_t>(x.size());
+  const std::vector<TypeParam> dy(x.size(), testing::rounded<TypeParam>(1));
+  std::vector<TypeParam> dx(x.size());
+  run_kernel(GeluBackward{
+      .x = x.data(), .dy = dy.data(), .dx = dx.data(), .rows = 1, .columns = count, .dtype = kDTypeOf<TypeParam>});
+  const std::vector<double> values = to_doubles(dx);
+  for (std::size_t i = 0; i + 1 < values.size(); i += 2) {
+    EXPECT_EQ(values[i], 1) << to_double(x[i]);
+    EXPECT_NEAR(values[i + 1], 0, 1e-26) << to_double(x[i + 1]);
+  }
+  EXPECT_TRUE(std::isnan(values.back()));
+}
+
 TYPED_TEST(GeluKernel, BackwardMayOverwriteItsInputAndSkipTheBias) {
   Case<TypeParam> plain(17, 97);
   Case<TypeParam> in_place = plain;

@@ -286,6 +286,23 @@ TEST(Matmul, GivesTheSameBitsOnAnotherThread) {
   EXPECT_EQ(bytes_of(product.c()), first);
 }
 
+TEST(Matmul, GivesTheSameBitsWhenItsPrimitiveIsMadeAgain) {
+  Device device(two_threads(DeviceKind::cpu));
+  Context context(device);
+  std::mt19937 generator(2);
+  for (const DType in : {DType::f32, DType::bf16}) {
+    Product product(device, {.m = 300, .n = 97, .k = 1129, .in = in}, generator);
+    launch_with_workspace(context, product.kernel());
+    const auto first = bytes_of(product.c());
+    for (std::size_t i = 0; i < cpu::Machine::kMostCached; ++i) {
+      device.cpu().cached<int>(std::to_string(i), [] { return 0; });
+    }
+    product.c().fill_zero();
+    launch_with_workspace(context, product.kernel());
+    EXPECT_EQ(bytes_of(product.c()), first) << name(in);
+  }
+}
+
 // What the key of the kept primitives must tell apart: alternating products do not disturb each other.
 TEST(Matmul, TellsProductsApart) {
   Device device(two_threads(DeviceKind::cpu));

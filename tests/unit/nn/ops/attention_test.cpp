@@ -106,14 +106,17 @@ OpErrorCase error_of(std::string name, OpErrorCase::Input qkv, std::int64_t head
 
 INSTANTIATE_TEST_SUITE_P(
     Attention, OpErrorTest,
-    testing::Values(error_of("rank", {{7, 15}}, 1, 0, "[attention] qkv: expected 3 dimensions, got [7, 15]"),
-                    error_of("indices", {{2, 7, 15}, DType::i32}, 1, 0,
-                             "[attention] qkv: expected f32 or bf16, got i32"),
-                    error_of("heads", {{2, 7, 15}}, 2, 0,
-                             "[attention] qkv: expected a last extent that 3 x 2 heads divide, got [2, 7, 15]"),
-                    error_of("no_heads", {{2, 7, 15}}, 0, 0,
-                             "[attention] qkv: expected a last extent that 3 x 0 heads divide, got [2, 7, 15]"),
-                    error_of("dropout", {{2, 7, 15}}, 5, 1, "[attention] p: expected a probability in [0, 1), got 1")),
+    testing::Values(
+        error_of("rank", {{7, 15}}, 1, 0, "[attention] qkv: expected 3 dimensions, got [7, 15]"),
+        error_of("indices", {{2, 7, 15}, DType::i32}, 1, 0, "[attention] qkv: expected f32 or bf16, got i32"),
+        error_of("heads", {{2, 7, 15}}, 2, 0,
+                 "[attention] qkv: expected a last extent that 3 x 2 heads divide, got [2, 7, 15]"),
+        error_of("no_heads", {{2, 7, 15}}, 0, 0,
+                 "[attention] qkv: expected a last extent that 3 x 0 heads divide, got [2, 7, 15]"),
+        error_of("no_batch", {{0, 7, 15}}, 5, 0, "[attention] qkv: expected at least one element, got [0, 7, 15]"),
+        error_of("no_positions", {{2, 0, 15}}, 5, 0, "[attention] qkv: expected at least one element, got [2, 0, 15]"),
+        error_of("no_channels", {{2, 7, 0}}, 5, 0, "[attention] qkv: expected at least one element, got [2, 7, 0]"),
+        error_of("dropout", {{2, 7, 15}}, 5, 1, "[attention] p: expected a probability in [0, 1), got 1")),
     op_error_name);
 
 }  // namespace

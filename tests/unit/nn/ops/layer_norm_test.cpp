@@ -68,6 +68,10 @@ INSTANTIATE_TEST_SUITE_P(
             "scalar", {{{}}, {{1}}, {{1}}}, apply, "[layer_norm] x: expected at least 1 dimension, got a scalar"},
         OpErrorCase{
             "indices", {{{2, 5}, DType::i32}, {{5}}, {{5}}}, apply, "[layer_norm] x: expected f32 or bf16, got i32"},
+        OpErrorCase{"no_channels",
+                    {{{2, 0}}, {{0}}, {{0}}},
+                    apply,
+                    "[layer_norm] x: expected at least one element, got [2, 0]"},
         OpErrorCase{"gamma", {{{2, 5}}, {{4}}, {{5}}}, apply, "[layer_norm] gamma: expected [5], got [4]"},
         OpErrorCase{"beta", {{{2, 5}}, {{5}}, {{1, 5}}}, apply, "[layer_norm] beta: expected [5], got [1, 5]"},
         OpErrorCase{

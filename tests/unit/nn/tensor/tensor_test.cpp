@@ -90,6 +90,20 @@ TEST_F(TensorTest, IsMadeAgainFromItsStorage) {
   EXPECT_EQ(stats().live, 0);
 }
 
+TEST_F(TensorTest, IsNoLargerThanItsStorage) {
+  const Tensor a = make({4});  // of 256 bytes
+  EXPECT_NO_THROW(Tensor(a.storage(), {64}, DType::f32));
+  EXPECT_NO_THROW(Tensor(a.storage(), {3, 0}, DType::f32));
+  EXPECT_EQ(shape_error([&] {
+              (void)Tensor(a.storage(), {13, 5}, DType::f32);
+            }),
+            "[tensor] f32 [13, 5]: expected at least 260 bytes of memory, got 256");
+  const auto view = std::make_shared<Storage>(a.storage(), 250);
+  EXPECT_NO_THROW(Tensor(view, {3}, DType::bf16));
+  EXPECT_EQ(shape_error([&] { (void)Tensor(view, {4}, DType::bf16); }),
+            "[tensor] bf16 [4]: expected at least 8 bytes of memory, got 6");
+}
+
 TEST_F(TensorTest, AViewLooksIntoAWholeAndKeepsItAlive) {
   std::optional<Tensor> whole = make({6});
   whole->from_host<float>(std::vector{0.0F, 1.0F, 2.0F, 3.0F, 4.0F, 5.0F});
@@ -167,6 +181,7 @@ TEST_F(TensorTest, RefusesValuesOfAnotherTypeOrNumber) {
             "[tensor] expected 6 values for [2, 3], got 5");
   EXPECT_EQ(shape_error([] { (void)Tensor().data_as<float>(); }),
             "[tensor] expected f32 data, got an undefined tensor");
+  EXPECT_EQ(shape_error([] { Tensor().fill_zero(); }), "[tensor] fill_zero: expected memory, got an undefined tensor");
 }
 
 TEST_F(TensorTest, MayHoldNothingOrOneValue) {
