@@ -15,7 +15,42 @@ void warn_on_standard_error(const std::string& message) {
   fmt::print(stderr, "warning: {}\n", message);
 }
 
+void harvest(CheckpointStore& store, Profile& profile) {
+  for (const TransferRecord& record : store.log().records()) {
+    profile.add(record);
+  }
+  store.log().clear();
+}
+
 }  // namespace
+
+// Has the settings of the time at which recording began, and keeps the store that they belong to.
+class Checkpointer::Watch final : public nn::TapeObserver {
+ public:
+  Watch(const Settings& settings, std::shared_ptr<CheckpointStore> store, Profile& profile)
+      : synchronize_(settings.synchronize_checkpoint_boundary),
+        profiles_(settings.profile),
+        store_(std::move(store)),
+        profile_(profile) {}
+
+  void on_event(const nn::TapeEvent& event) override {
+    if (profiles_) {
+      profile_.add(event);
+      harvest(*store_, profile_);
+    }
+  }
+  void on_boundary(const nn::Region& /*region*/) override {
+    if (synchronize_) {
+      store_->synchronize();
+    }
+  }
+
+ private:
+  bool synchronize_;
+  bool profiles_;
+  std::shared_ptr<CheckpointStore> store_;
+  Profile& profile_;
+};
 
 Checkpointer::Checkpointer(nn::Context& context, parallel::Topology topology,
                            std::function<void(const std::string&)> warn)
@@ -29,7 +64,8 @@ Checkpointer::~Checkpointer() = default;
 void Checkpointer::configure(const Overrides& arguments, const Overrides& file) {
   const Settings settings = apply(apply(Settings{}, file), arguments);
   // Every rank asks, also one whose own settings are wrong, so that none is left waiting.
-  topology_.tensor.require_agreement("activation checkpointing settings", settings.describe());
+  topology_.tensor.require_agreement("activation checkpointing settings",
+                                     fmt::format("{}, policy {}", settings.describe(), policy_.describe()));
   check(settings);
   const bool sized = settings.number_checkpoints > 0 || settings.slab_bytes > 0;
   require<ConfigError>(!settings.contiguous_memory_optimization || sized || !context_.device().computes(),
@@ -42,7 +78,12 @@ void Checkpointer::configure(const Overrides& arguments, const Overrides& file) 
       .number_checkpoints = settings.number_checkpoints,
       .slab_bytes = settings.number_checkpoints > 0 ? 0 : settings.slab_bytes,
       .host_limit = settings.host_memory_limit > 0 ? std::optional(settings.host_memory_limit) : std::nullopt};
-  store_ = std::make_unique<CheckpointStore>(context_.device(), topology_.tensor, options, warn_);
+  auto store = std::make_shared<CheckpointStore>(context_.device(), topology_.tensor, options, warn_);
+  left_offloaded_bytes_ = take_offloaded_bytes();
+  if (store_ != nullptr && settings_.profile) {
+    harvest(*store_, profile_);
+  }
+  store_ = std::move(store);
   taken_offloaded_bytes_ = 0;
   settings_ = settings;
 }
@@ -51,15 +92,20 @@ nn::TapeOptions Checkpointer::tape_options() {
   if (!is_configured()) {
     return {};
   }
-  const bool watch = settings_.profile || settings_.synchronize_checkpoint_boundary;
-  return {.record = true, .policy = this, .observer = watch ? this : nullptr};
+  nn::TapeOptions options{.policy = this};
+  if (settings_.profile || settings_.synchronize_checkpoint_boundary) {
+    const auto watch = std::make_shared<Watch>(settings_, store_, profile_);
+    options.observer = watch.get();
+    options.held = watch;
+  }
+  return options;
 }
 
 nn::Decision Checkpointer::decide(const nn::ValueInfo& value) const {
   if (policy_.lets_go(value)) {
     return {.what = nn::Retain::recompute};
   }
-  return is_checkpoint(value) && !policy_.keeps_everything() ? keep_checkpoint(value) : nn::Decision{};
+  return policy_.keeps_as_checkpoint(value) ? keep_checkpoint(value) : nn::Decision{};
 }
 
 nn::Decision Checkpointer::RegionPolicy::decide(const nn::ValueInfo& value) const {
@@ -70,27 +116,18 @@ nn::Decision Checkpointer::RegionPolicy::decide(const nn::ValueInfo& value) cons
   return checkpointer_.keep_checkpoint(value);
 }
 
+// No save comes any more that would let the source of the last copy to the host go.
+void Checkpointer::left_regions() const {
+  store_->settle();
+}
+
 // What is not the same on all ranks must not be partitioned over them (Megatron-LM's sequence-parallel shards).
 nn::Decision Checkpointer::keep_checkpoint(const nn::ValueInfo& value) const {
-  const bool moved =
-      settings_.partition_activations || settings_.contiguous_memory_optimization || settings_.cpu_checkpointing;
-  const bool shard = settings_.partition_activations && value.placement == nn::Placement::shard;
-  if (!moved || shard) {
+  const bool split = settings_.partition_activations && value.placement == nn::Placement::replicated;
+  if (!split && !settings_.contiguous_memory_optimization && !settings_.cpu_checkpointing) {
     return {.what = nn::Retain::keep, .tag = nn::Tag::checkpoints};
   }
   return {.what = nn::Retain::store, .store = store_.get()};
-}
-
-void Checkpointer::on_event(const nn::TapeEvent& event) {
-  if (settings_.profile) {
-    profile_.add(event);
-  }
-}
-
-void Checkpointer::on_boundary(const nn::Region& /*region*/) {
-  if (settings_.synchronize_checkpoint_boundary) {
-    store_->synchronize();
-  }
 }
 
 void Checkpointer::reset() {
@@ -113,31 +150,27 @@ StoreStats Checkpointer::store_stats() const {
 }
 
 Bytes Checkpointer::take_offloaded_bytes() {
-  if (store_ == nullptr) {
-    return 0;
-  }
-  const Bytes all = store_->stats().offloaded_bytes;
-  return all - std::exchange(taken_offloaded_bytes_, all);
+  const Bytes left = std::exchange(left_offloaded_bytes_, 0);
+  const Bytes all = store_ == nullptr ? 0 : store_->stats().offloaded_bytes;
+  return left + all - std::exchange(taken_offloaded_bytes_, all);
 }
 
 Profile Checkpointer::take_profile() {
   if (store_ != nullptr && settings_.profile) {
-    for (const TransferRecord& record : store_->log().records()) {
-      profile_.add(record);
-    }
-    store_->log().clear();
+    harvest(*store_, profile_);
   }
   return std::exchange(profile_, {});
 }
 
 void Checkpointer::require_effect(const std::vector<nn::Residual>& residuals) const {
   std::set<std::string_view> known;
-  bool lets_go = false;
+  std::set<std::string_view> let_go;
   bool stores = false;
   for (const nn::Residual& residual : residuals) {
-    known.insert(residual.name);
-    known.insert(residual.op);
-    lets_go = lets_go || residual.what == nn::Retain::recompute;
+    known.insert({residual.name, residual.op});
+    if (residual.what == nn::Retain::recompute) {
+      let_go.insert({residual.name, residual.op});
+    }
     stores = stores || residual.what == nn::Retain::store;
   }
   for (const Policy::Rule& rule : policy_.recompute) {
@@ -145,9 +178,13 @@ void Checkpointer::require_effect(const std::vector<nn::Residual>& residuals) co
       require<ConfigError>(known.contains(name),
                            "[checkpointing] recompute: expected names of ops or values of the model ({}), got {}",
                            fmt::join(known, ", "), name);
+      require<ConfigError>(let_go.contains(name),
+                           "[checkpointing] recompute: expected names of values that can be let go, got {}, which is "
+                           "kept",
+                           name);
     }
   }
-  require<ConfigError>(lets_go || policy_.keeps_everything(),
+  require<ConfigError>(!let_go.empty() || policy_.keeps_everything(),
                        "[checkpointing] policy {}: expected a model with values that it lets go, got none",
                        policy_.describe());
   const auto require_stores = [stores](std::string_view name, bool on) {

@@ -34,7 +34,7 @@ namespace retape::checkpointing {
 
 // Everything of one rank. It must outlive the tapes that it is used with; its context and the ranks of the topology
 // must outlive it. Belongs to the rank's thread.
-class Checkpointer final : private nn::RetentionPolicy, private nn::TapeObserver {
+class Checkpointer final : private nn::RetentionPolicy {
  public:
   // `warn` is told what does not stop a run: that host memory is exhausted. None: standard error.
   explicit Checkpointer(nn::Context& context, parallel::Topology topology = parallel::Topology::single(),
@@ -44,13 +44,14 @@ class Checkpointer final : private nn::RetentionPolicy, private nn::TapeObserver
   Checkpointer& operator=(const Checkpointer&) = delete;
 
   // Settings from now on: `arguments` go before `file`, which goes before the defaults. Collective over the
-  // tensor-parallel group. A configure that fails changes nothing. Throws ConfigError for values out of range and for a
-  // contiguous buffer of unknown size; CommError where ranks differ.
+  // tensor-parallel group, whose ranks must have set the same policy. A configure that fails changes nothing. Throws
+  // ConfigError for values out of range and for a contiguous buffer of unknown size; CommError where ranks differ.
   void configure(const Overrides& arguments = {}, const Overrides& file = {});
   bool is_configured() const { return store_ != nullptr; }
   const Settings& settings() const { return settings_; }
 
-  // What becomes of values of the tapes that tape_options() was given to. Starts as none().
+  // What becomes of values of the tapes that tape_options() was given to: the same on all ranks of the tensor-parallel
+  // group. Starts as none().
   void set_policy(Policy policy) { policy_ = std::move(policy); }
   const Policy& policy() const { return policy_; }
   // For recording a step. Before configure() it keeps everything.
@@ -75,19 +76,20 @@ class Checkpointer final : private nn::RetentionPolicy, private nn::TapeObserver
   // Times since the last call; empty unless the setting profile is on.
   Profile take_profile();
 
-  // What nothing came of would go unnoticed. Throws ConfigError where a policy that lets go has let nothing go, or
-  // names an op or a value that `residuals`, those of a recorded step, do not have (with those that they have), or
-  // where checkpoints were to be stored and there are none.
+  // What nothing came of would go unnoticed. Throws ConfigError where a policy that lets go has let nothing go, names
+  // an op or a value that `residuals`, those of a recorded step, do not have (with those that they have), or one that
+  // was kept all the same, or where checkpoints were to be stored and there are none.
   void require_effect(const std::vector<nn::Residual>& residuals) const;
 
  private:
   // Of the region that checkpoint() opens.
   class RegionPolicy;
+  // What a tape is watched by, where it is.
+  class Watch;
 
   nn::Decision decide(const nn::ValueInfo& value) const override;
   nn::RegionGrouping grouping() const override { return policy_.grouping; }
-  void on_event(const nn::TapeEvent& event) override;
-  void on_boundary(const nn::Region& region) override;
+  void left_regions() const override;
 
   nn::Decision keep_checkpoint(const nn::ValueInfo& value) const;
   void require_configured(std::string_view what) const;
@@ -97,8 +99,9 @@ class Checkpointer final : private nn::RetentionPolicy, private nn::TapeObserver
   std::function<void(const std::string&)> warn_;
   Settings settings_;
   Policy policy_;
-  std::unique_ptr<CheckpointStore> store_;  // null before configure()
+  std::shared_ptr<CheckpointStore> store_;  // null before configure()
   Bytes taken_offloaded_bytes_ = 0;         // of the store's, that take_offloaded_bytes() has returned
+  Bytes left_offloaded_bytes_ = 0;          // of former stores, that it has not
   RngTracker rng_;
   Profile profile_;
 };

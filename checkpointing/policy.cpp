@@ -49,6 +49,12 @@ bool Policy::lets_go(const nn::ValueInfo& value) const {
   return keep_every > 1 && is_checkpoint(value) && value.reader->layer % keep_every != 0;
 }
 
+bool Policy::keeps_as_checkpoint(const nn::ValueInfo& value) const {
+  return is_checkpoint(value) && std::any_of(recompute.begin(), recompute.end(), [&](const Rule& rule) {
+           return rule.end_layer == kAllLayers || value.reader->layer < rule.end_layer;
+         });
+}
+
 std::string Policy::describe() const {
   if (keeps_everything()) {
     return "none";

@@ -35,6 +35,8 @@ struct Policy {
 
   // Whether a value is let go.
   bool lets_go(const nn::ValueInfo& value) const;
+  // Whether a value that is not let go is the input of an outermost region in which something is.
+  bool keeps_as_checkpoint(const nn::ValueInfo& value) const;
   bool keeps_everything() const { return recompute.empty(); }
   // "full(2)", "block(3) | selective(gelu)": the same text for the same policy.
   std::string describe() const;
@@ -52,7 +54,7 @@ Policy nested(int layers);
 // Throws ConfigError where both group regions, or keep only some inputs, in different ways.
 Policy operator|(const Policy& a, const Policy& b);
 
-// Whether the value is the input of an outermost region: what checkpointing keeps of it.
+// Whether the value is the input of an outermost region.
 bool is_checkpoint(const nn::ValueInfo& value);
 
 }  // namespace retape::checkpointing

@@ -33,6 +33,7 @@ void Profile::add(const nn::TapeEvent& event) {
   switch (event.work) {
     case Work::forward: times.forward += event.time; return;
     case Work::rebuild: times.recompute += event.time; return;
+    case Work::save:
     case Work::fetch: times.wait += event.time; return;
     case Work::backward: times.backward += event.time; return;
   }

@@ -1,7 +1,8 @@
 // Where the time of a step goes, by region.
 //
-// Every op is booked once, in the innermost region around it, so that nested regions add up. Gathers and copies run
-// beside the computation: their times are those of the transfers, `wait` is what the computation waited for them.
+// Every op is booked once, in the innermost region around it, so that nested regions add up; a merged group is one
+// region. Gathers and copies run beside the computation: their times are those of the transfers, `wait` is what the
+// computation spent on giving values away and on waiting for them to be back.
 #pragma once
 
 #include <chrono>

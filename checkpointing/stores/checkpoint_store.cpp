@@ -23,6 +23,10 @@ void CheckpointStore::reset() {
   state_->reset();
 }
 
+void CheckpointStore::settle() {
+  state_->settle();
+}
+
 void CheckpointStore::synchronize() {
   state_->settle();
   state_->queue.drain();

@@ -1,12 +1,13 @@
 // Where activation checkpoints are kept. Three things can happen to a value, in this order:
 //
-//   partition   each rank of the tensor-parallel group keeps a part of it; fetching gathers the parts
+//   partition   each rank of the tensor-parallel group keeps a part of it; fetching gathers the parts. A shard is not
+//               divided again: what follows takes it whole
 //   contiguous  it lies in one slab, on the device or on the host, whose memory is the same in every step
 //   host        it lies in host memory; copies run beside the computation, both ways
 //
 // What comes back has the bits that were saved. Memory is allocated and freed on the calling thread only, at points
 // that do not depend on timing, and on meta at the same points: the source of a copy to the host goes at the store's
-// next save, prefetch or fetch, or with its value, whichever is first.
+// next save, prefetch, fetch or settle, or with its value, whichever is first.
 #pragma once
 
 #include <cstdint>
@@ -52,14 +53,17 @@ class CheckpointStore final : public nn::SavedStore {
                   std::function<void(const std::string&)> warn);
   ~CheckpointStore() override;
 
-  // Throws Error for a value to partition that is a shard already, and for one that the slab has no room for;
-  // OutOfMemory of the device; what a transfer threw that this call waited for. Where values are partitioned every rank
-  // must save, prefetch and fetch the same ones in the same order.
+  // Throws Error for a value that the slab has no room for; OutOfMemory of the device; what a transfer threw that this
+  // call waited for. Where values are partitioned every rank must save, prefetch and fetch the same ones in the same
+  // order: ranks that come to gather different ones all throw CommError in fetch.
   std::unique_ptr<nn::SavedValue> save(nn::Tensor value, const nn::ValueInfo& info) override;
 
   // Lets the slab and the host's cached memory go, as soon as no value uses them.
   void reset();
-  // Waits for all transfers, and lets their sources go.
+  // Waits for the copy to the host that is under way, if any, and lets its source go: for the end of the last region,
+  // after which no save comes. Throws what the copy threw.
+  void settle();
+  // The same for all transfers.
   void synchronize();
 
   StoreStats stats() const;

@@ -23,17 +23,17 @@ nn::DeviceOptions host_options(nn::Device& device, std::optional<Bytes> limit) {
 HostSpace::HostSpace(nn::Device& device, std::optional<Bytes> limit, Warn warn)
     : space_(host_options(device, limit)), stats_(space_.memory().stats()), warn_(std::move(warn)) {}
 
-nn::Tensor HostSpace::try_allocate(const std::function<nn::Tensor()>& allocate, std::string_view value, Bytes bytes) {
+nn::Tensor HostSpace::try_allocate(const std::function<nn::Tensor()>& allocate, const HostRequest& request) {
   try {
     return allocate();
   } catch (const OutOfMemory&) {
     if (const Warn warn = std::exchange(warn_, nullptr)) {
       const std::optional<Bytes> limit = space_.memory().limit();
+      const std::string within = limit ? fmt::format(" within the limit of {}", format_bytes(*limit)) : std::string();
       warn(
-          fmt::format("[checkpointing] host memory is exhausted: {} of {} stays on the device, as will others; the "
-                      "host holds {}{}",
-                      value, format_bytes(bytes), format_bytes(stats_.live),
-                      limit ? fmt::format(" of a limit of {}", format_bytes(*limit)) : std::string()));
+          fmt::format("[checkpointing] host memory is exhausted: {} of {} does not fit beside the {} in use{}; {} "
+                      "stays on the device, as will others",
+                      request.what, format_bytes(request.bytes), format_bytes(stats_.live), within, request.value));
     }
     return {};
   }

@@ -4,14 +4,10 @@
 #include <cstddef>
 #include <memory>
 
-#include "nn/base/error.h"
-
 namespace retape::checkpointing {
 
-bool Partition::splits(const nn::Tensor& value, const nn::ValueInfo& info) const {
-  require(info.placement == nn::Placement::replicated,
-          "[partition] {}: expected a value replicated over the tensor-parallel group, got a shard", info.name);
-  return value.dtype() != nn::DType::i32 && value.elems() >= group_.size();
+bool Partition::splits(const nn::Tensor& value, nn::Placement placement) const {
+  return placement == nn::Placement::replicated && value.dtype() != nn::DType::i32 && value.elems() >= group_.size();
 }
 
 void Partition::cut(const nn::Tensor& whole, nn::Tensor& shard) const {

@@ -7,6 +7,16 @@
 #include "nn/base/error.h"
 
 namespace retape::checkpointing {
+namespace {
+
+constexpr Bytes kUnlimited = std::numeric_limits<Bytes>::max();
+
+// In the slab.
+Bytes block_bytes(Bytes bytes) {
+  return round_up(std::max<Bytes>(bytes, 1), nn::Allocator::kAlignment);
+}
+
+}  // namespace
 
 // What a tensor in the slab owns.
 class Slab::Place {
@@ -38,8 +48,7 @@ std::shared_ptr<Slab> Slab::create(nn::Device& device, SlabSize size) {
 }
 
 nn::Tensor Slab::allocate(const nn::Shape& shape, nn::DType dtype, std::string_view name) {
-  const Bytes exact = shape.elems() * nn::size_of(dtype);
-  const Bytes bytes = round_up(std::max<Bytes>(exact, 1), nn::Allocator::kAlignment);
+  const Bytes bytes = block_bytes(shape.elems() * nn::size_of(dtype));
   if (!places_) {
     open(bytes);
   }
@@ -56,15 +65,24 @@ nn::Tensor Slab::allocate(const nn::Shape& shape, nn::DType dtype, std::string_v
   return {std::make_shared<nn::Storage>(whole, measuring() ? 0 : *offset), shape, dtype};
 }
 
+Bytes Slab::bytes_to_open(Bytes first_bytes) const {
+  return measuring() || places_ ? 0 : capacity_for(block_bytes(first_bytes));
+}
+
+Bytes Slab::capacity_for(Bytes first_bytes) const {
+  if (measuring()) {
+    return kUnlimited;
+  }
+  require<ConfigError>(size_.number_checkpoints <= kUnlimited / first_bytes,
+                       "[checkpointing] number_checkpoints = {}: no machine holds as many times {}",
+                       size_.number_checkpoints, format_bytes(first_bytes));
+  return size_.number_checkpoints > 0 ? size_.number_checkpoints * first_bytes
+                                      : round_up(size_.bytes, nn::Allocator::kAlignment);
+}
+
 void Slab::open(Bytes first_bytes) {
-  constexpr Bytes kUnlimited = std::numeric_limits<Bytes>::max();
-  Bytes capacity = kUnlimited;
+  const Bytes capacity = capacity_for(first_bytes);
   if (!measuring()) {
-    require<ConfigError>(size_.number_checkpoints <= kUnlimited / first_bytes,
-                         "[checkpointing] number_checkpoints = {}: no machine holds as many times {}",
-                         size_.number_checkpoints, format_bytes(first_bytes));
-    capacity = size_.number_checkpoints > 0 ? size_.number_checkpoints * first_bytes
-                                            : round_up(size_.bytes, nn::Allocator::kAlignment);
     memory_ = std::make_shared<nn::Storage>(*device_, capacity, nn::Tag::checkpoints);
   }
   first_bytes_ = first_bytes;
@@ -95,7 +113,7 @@ void Slab::fail_full(Bytes bytes, std::string_view name) const {
   if (size_.number_checkpoints > 0) {
     fail(
         "[checkpointing] number_checkpoints = {}: the contiguous buffer of {} x {} is full; {} of {} does not fit; "
-        "raise number_checkpoints or set it to 0 to have it measured",
+        "raise number_checkpoints, or leave it out to have it measured",
         size_.number_checkpoints, size_.number_checkpoints, format_bytes(first_bytes_), name, format_bytes(bytes));
   }
   fail("[checkpointing] contiguous buffer: the {} that were measured are full; {} of {} does not fit",

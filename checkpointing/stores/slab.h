@@ -29,6 +29,9 @@ class Slab : public std::enable_shared_from_this<Slab> {
   // Throws Error where the slab has no room, naming the setting and `name`; OutOfMemory where the device has none.
   nn::Tensor allocate(const nn::Shape& shape, nn::DType dtype, std::string_view name);
 
+  // What the next tensor, of so many bytes, makes the slab take from the device; 0 where it is there, or measures.
+  Bytes bytes_to_open(Bytes first_bytes) const;
+
   // Lets the memory go as soon as no tensor is in it. The next tensor after that allocates again.
   void reset();
 
@@ -44,6 +47,7 @@ class Slab : public std::enable_shared_from_this<Slab> {
   class Place;
 
   Slab(nn::Device& device, SlabSize size) : device_(&device), size_(size) {}
+  Bytes capacity_for(Bytes first_bytes) const;
   void open(Bytes first_bytes);
   void give_back(Bytes offset) noexcept;
   void let_go();

@@ -32,7 +32,7 @@ class StoreState {
   void end_reset_if_idle() noexcept;
 
   nn::Device& device;
-  std::optional<Partition> partition;  // none where there is nobody to share with
+  std::optional<Partition> partition;  // none where it is off, or there is nobody to share with
   std::unique_ptr<HostSpace> host;     // null where it is off
   std::shared_ptr<Slab> slab;          // null where it is off; lies on the host where that is on
   StoredValue* leaving = nullptr;      // whose copy to the host is under way
@@ -40,6 +40,7 @@ class StoreState {
   Bytes partitioned_bytes = 0;
   Bytes offloaded_bytes = 0;
   std::int64_t values = 0;  // that exist
+  std::int64_t splits = 0;  // values that were ever split: the last one's number
   bool resetting = false;   // the host's cached memory goes with the last value
   TransferQueue queue;      // goes first: its worker uses what is above
 };

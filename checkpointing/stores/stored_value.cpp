@@ -26,7 +26,11 @@ StoredValue::StoredValue(std::shared_ptr<StoreState> state, const nn::Tensor& va
       region_(info.reader == nullptr ? std::string() : info.reader->name),
       shape_(value.shape()),
       dtype_(value.dtype()),
-      split_(state_->partition && state_->partition->splits(value, info)) {
+      split_(state_->partition && state_->partition->splits(value, info.placement)) {
+  if (split_) {
+    // The number tells values of one name apart: those of several steps, or of regions that are named alike.
+    label_ = fmt::format("{}, number {}", name_, ++state_->splits);
+  }
   state_->add_value();
 }
 
@@ -88,7 +92,13 @@ void StoredValue::keep(nn::Tensor piece) {
 // False where the host has no room.
 bool StoredValue::send_to_host(const nn::Tensor& source) {
   HostSpace& host = *state_->host;
-  piece_ = host.try_allocate([&] { return allocate(host.device(), source.shape()); }, name_, source.bytes());
+  HostRequest request{.what = name_, .bytes = source.bytes(), .value = name_};
+  const Bytes slab_bytes = state_->slab == nullptr ? 0 : state_->slab->bytes_to_open(source.bytes());
+  if (slab_bytes > 0) {
+    request.what = "the contiguous buffer";
+    request.bytes = slab_bytes;
+  }
+  piece_ = host.try_allocate([&] { return allocate(host.device(), source.shape()); }, request);
   if (!piece_.defined()) {
     return false;
   }
@@ -135,9 +145,8 @@ void StoredValue::start_fetch() {
                                bytes = piece_.bytes()] { device.copy_from_host(to, from, bytes); });
   }
   if (split_) {
-    gathering_ = state_->submit([partition = &*state_->partition, part = on_host_ ? &part_ : &piece_, whole = &whole_] {
-      partition->gather(*part, *whole);
-    });
+    gathering_ = state_->submit([partition = &*state_->partition, part = on_host_ ? &part_ : &piece_, whole = &whole_,
+                                 label = &label_] { partition->gather(*part, *whole, *label); });
   }
   fetching_ = true;
 }

@@ -42,6 +42,7 @@ class StoredValue final : public nn::SavedValue {
   nn::Shape shape_;
   nn::DType dtype_;
   bool split_ = false;    // the piece is this rank's part
+  std::string label_;     // what the ranks compare before they gather it
   bool on_host_ = false;  // the piece lies on the host
   nn::Tensor piece_;      // what is kept
 

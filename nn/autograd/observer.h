@@ -9,13 +9,13 @@
 
 namespace retape::nn {
 
-// One op run, one value brought back, or one op differentiated.
+// One op run, one value given to a store or brought back, or one op differentiated.
 struct TapeEvent {
-  enum class Work : std::uint8_t { forward, rebuild, fetch, backward };
+  enum class Work : std::uint8_t { forward, save, rebuild, fetch, backward };
   Work work = Work::forward;
   std::string_view op;             // the op, or the one that made the value
-  const Region* region = nullptr;  // the innermost around it
-  Flops flops = 0;                 // of forward and of a rebuild that ran the whole op
+  const Region* region = nullptr;  // the innermost around it, or around the reader of what is saved and fetched
+  Flops flops = 0;                 // of forward and of a rebuild
   std::chrono::nanoseconds time{0};
 };
 
@@ -24,7 +24,7 @@ class TapeObserver {
  public:
   virtual ~TapeObserver() = default;
   virtual void on_event(const TapeEvent& event) = 0;
-  // Forward has opened or is about to close the region, or backward comes from one region to the next.
+  // Forward is about to open or close the region, or backward comes from one region to the next.
   virtual void on_boundary(const Region& /*region*/) {}
 };
 

@@ -95,6 +95,8 @@ class RetentionPolicy {
   virtual Decision decide(const ValueInfo& value) const = 0;
   // Asked when an outermost region is opened, of the tape's own policy.
   virtual RegionGrouping grouping() const { return {}; }
+  // Told to the tape's own policy before the first op outside all regions that follows one.
+  virtual void left_regions() const {}
 };
 
 }  // namespace retape::nn

@@ -23,11 +23,11 @@ TapeStats& TapeStats::operator+=(const TapeStats& other) {
 
 Tape::Tape(Context& context, TapeOptions options)
     : context_(context),
-      options_(options),
+      options_(std::move(options)),
       token_(std::make_shared<const detail::TapeToken>()),
       alive_(std::make_shared<const detail::TapeToken>()),
       graph_(std::make_unique<detail::Graph>()),
-      policies_{options.policy} {
+      policies_{options_.policy} {
   graph_->regions.push_back({.name = "", .parent = kNone, .depth = 0, .first = 0, .last = kNone});
 }
 
@@ -80,6 +80,9 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
   if (open_region_ == group_) {
     leave_group();  // the op is none of its members'
   }
+  if (open_region_ == kRootRegion && std::exchange(came_from_region_, false) && policies_.front() != nullptr) {
+    policies_.front()->left_regions();
+  }
   Generator& generator = context_.generator();
   const RngRange rng = generator.state();
   const detail::Stopwatch stopwatch(options_.observer);
@@ -87,7 +90,8 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
   const Flops flops = op.cost(args.get(), shapes).flops;
   ++stats_.forward_ops;
   stats_.forward_flops += flops;
-  stopwatch.report(TapeEvent::Work::forward, op.traits.name, graph_->region(open_region_), flops);
+  stopwatch.report(TapeEvent::Work::forward, op.traits.name, graph_->region(graph_->opaque_region(open_region_)),
+                   flops);
   ValueId first = kNone;
   if (wanted) {
     first = record(op, args, rng, inputs, outputs, name);
@@ -240,9 +244,11 @@ void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
       value.fate = Fate::recompute;
       return;
     case Retain::store:
+      const detail::Stopwatch stopwatch(options_.observer);
       value.saved = decision.store->save(data, info);
       value.data = Tensor();
       value.fate = Fate::store;
+      stopwatch.report(TapeEvent::Work::save, producer.op->traits.name, graph_->region(reader));
       return;
   }
 }
@@ -286,12 +292,13 @@ RegionId Tape::open(std::string name, int layer, bool transparent, const Retenti
                 .transparent = transparent,
                 .first = static_cast<NodeId>(graph_->nodes.size()),
                 .last = kNone};
-  graph_->regions.push_back(std::move(region));
-  policies_.push_back(policy != nullptr ? policy : policies_.back());
-  open_region_ = id;
   if (options_.observer != nullptr) {
-    options_.observer->on_boundary(graph_->region(id));
+    options_.observer->on_boundary(region);  // may throw: nothing is open yet
   }
+  policies_.push_back(policy != nullptr ? policy : policies_.back());
+  graph_->regions.push_back(std::move(region));
+  open_region_ = id;
+  came_from_region_ = true;
   return id;
 }
 
@@ -385,10 +392,12 @@ void Tape::abandon_regions_down_to(RegionId id) noexcept {
 }
 
 int Tape::depth() const {
+  require_alive("depth");
   return graph_->region(open_region_).depth;
 }
 
 int Tape::region_count() const {
+  require_alive("region");
   return static_cast<int>(graph_->regions.size()) - 1;
 }
 

@@ -78,9 +78,10 @@ class RegionScope {
 };
 
 struct TapeOptions {
-  bool record = true;                       // false: nothing is recorded or saved
-  const RetentionPolicy* policy = nullptr;  // null keeps everything; must outlive the tape
-  TapeObserver* observer = nullptr;
+  bool record = true;                          // false: nothing is recorded or saved
+  const RetentionPolicy* policy = nullptr;     // null keeps everything; must outlive the tape
+  TapeObserver* observer = nullptr;            // must outlive the tape
+  std::shared_ptr<const void> held = nullptr;  // lives as long as the tape: its observer, say
 };
 
 struct BackwardOptions {
@@ -180,6 +181,7 @@ class Tape {
   std::shared_ptr<const detail::TapeToken> alive_;  // nobody shares it: expires when the tape ends or goes
   std::unique_ptr<detail::Graph> graph_;
   RegionId open_region_ = kRootRegion;
+  bool came_from_region_ = false;                 // a region has been opened since the last op outside all of them
   std::vector<const RetentionPolicy*> policies_;  // in force, innermost last
   std::vector<ValueId> held_until_close_;         // undecided values from outside an open region
   int layers_ = 0;                                // outermost regions that the model has opened

@@ -21,17 +21,29 @@ std::string describe(const nn::Tensor& tensor) {
   return fmt::format("{} {}", nn::name(tensor.dtype()), tensor.shape().str());
 }
 
-// Dtype and shape as numbers, so that one small message compares them; only where they differ a second one says how.
-void check_same_shards(Communicator& communicator, const nn::Tensor& shard) {
-  using Form = std::array<std::int64_t, nn::Shape::kMaxRank + 2>;
-  Form form{static_cast<std::int64_t>(shard.dtype()), shard.shape().rank()};
+// FNV-1a: the same on every machine.
+std::int64_t hash_of(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return static_cast<std::int64_t>(hash);
+}
+
+// Label, dtype and shape as numbers, so that one small message compares them; only where they differ a second one says
+// how.
+void check_same_shards(Communicator& communicator, const nn::Tensor& shard, std::string_view label) {
+  using Form = std::array<std::int64_t, nn::Shape::kMaxRank + 3>;
+  Form form{hash_of(label), static_cast<std::int64_t>(shard.dtype()), shard.shape().rank()};
   for (int i = 0; i < shard.shape().rank(); ++i) {
-    form[static_cast<std::size_t>(i) + 2] = shard.shape()[i];
+    form[static_cast<std::size_t>(i) + 3] = shard.shape()[i];
   }
   std::vector<Form> forms(static_cast<std::size_t>(communicator.size()));
   communicator.all_gather(&form, forms.data(), sizeof(form));
   if (std::adjacent_find(forms.begin(), forms.end(), std::not_equal_to<>()) != forms.end()) {
-    require_agreement(communicator, "all_gather of shards", describe(shard));
+    const std::string form_text = describe(shard);
+    require_agreement(communicator, "all_gather of shards",
+                      label.empty() ? form_text : fmt::format("{}, {}", label, form_text));
   }
 }
 
@@ -45,7 +57,7 @@ Group Group::self() {
   return Group(open_self());
 }
 
-void Group::all_gather(const nn::Tensor& shard, nn::Tensor& whole) const {
+void Group::all_gather(const nn::Tensor& shard, nn::Tensor& whole, std::string_view label) const {
   check_reachable("all_gather", shard);
   check_reachable("all_gather", whole);
   require<ShapeError>(whole.dtype() == shard.dtype() && whole.elems() == size() * shard.elems(),
@@ -54,7 +66,7 @@ void Group::all_gather(const nn::Tensor& shard, nn::Tensor& whole) const {
                       "[all_gather] whole: expected a tensor on {}, got one on {}", nn::name(shard.device().kind()),
                       nn::name(whole.device().kind()));
   if (shard.device().computes()) {
-    check_same_shards(*communicator_, shard);
+    check_same_shards(*communicator_, shard, label);
     communicator_->all_gather(shard.data(), whole.data(), shard.bytes());
   }
 }

@@ -25,10 +25,11 @@ class Group {
   //
   //   shard  any shape and dtype, the same on every rank
   //   whole  any shape of size() times as many elements, dtype of shard
+  //   label  which value it is, where ranks could come to gather different ones of the same shape
   //
   // Throws ShapeError, on the ranks concerned, where whole does not fit its shard; CommError, on every rank, where the
-  // shards differ.
-  void all_gather(const nn::Tensor& shard, nn::Tensor& whole) const;
+  // shards or their labels differ.
+  void all_gather(const nn::Tensor& shard, nn::Tensor& whole, std::string_view label = {}) const;
 
   // In place, added in rank order: the same bits on every rank in every run.
   //

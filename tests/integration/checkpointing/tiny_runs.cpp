@@ -105,7 +105,9 @@ trainer::Config tiny_config(const Combination& combination) {
 
 TinyRun::TinyRun(nn::DeviceKind kind, trainer::Config config, parallel::Topology topology, Bytes slab_bytes)
     : config_(std::move(config)),
-      device_({.kind = kind, .threads = static_cast<int>(config_.run.threads)}),
+      device_({.kind = kind,
+               .threads = static_cast<int>(config_.run.threads),
+               .memory_limit = config_.run.memory_limit > 0 ? std::optional(config_.run.memory_limit) : std::nullopt}),
       learner_(device_, config_, kTinyVocab,
                {.topology = std::move(topology),
                 .slab_bytes = slab_bytes,
@@ -156,6 +158,7 @@ Bytes measure_slab(trainer::Config config, int rank, int ranks) {
     return 0;
   }
   activations.host_memory_limit = 0;  // how large it is does not depend on whether it fits
+  config.run.memory_limit = 0;
   TinyRun run(nn::DeviceKind::meta, config, planned_topology(rank, ranks), 0);
   run.step();
   return run.checkpointer().store_stats().slab_top;

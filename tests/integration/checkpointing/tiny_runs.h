@@ -55,7 +55,7 @@ inline constexpr std::int64_t kTinyLayers = 4;
 // Dropout everywhere, three micro-steps, and a hash of all gradients.
 trainer::Config tiny_config(const Combination& combination);
 
-// One rank of a run.
+// One rank of a run. Its device has run.memory_limit.
 class TinyRun {
  public:
   // slab_bytes is not needed where no slab is measured.

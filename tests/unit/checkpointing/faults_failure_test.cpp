@@ -3,6 +3,9 @@
 
 #include <chrono>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "nn/base/error.h"
 #include "tests/unit/checkpointing/probe.h"
@@ -15,6 +18,12 @@ namespace {
 using nn::Tape;
 using nn::Var;
 
+Overrides with_boundaries(Overrides store, bool synchronize, bool profile) {
+  store.synchronize_checkpoint_boundary = synchronize;
+  store.profile = profile;
+  return store;
+}
+
 // Fault 5: settings are read in backward.
 TEST(Faults, F05_ConfigureBetweenForwardAndBackwardKeepsTheBits) {
   const StepBits kept = kept_bits();
@@ -23,17 +32,26 @@ TEST(Faults, F05_ConfigureBetweenForwardAndBackwardKeepsTheBits) {
       Checkpointer& checkpointer = rank.checkpointer;
       TinyModel model(rank.device);
       const std::vector<Overrides> stores = all_stores();
-      for (std::size_t i = 0; i < stores.size(); ++i) {
-        checkpointer.configure(stores[i]);
+      for (std::size_t i = 0; i < 4 * stores.size(); ++i) {
+        const bool synchronize = i / stores.size() % 2 == 1;
+        const bool profile = i / stores.size() / 2 == 1;
         checkpointer.set_policy(full());
+        checkpointer.configure(with_boundaries(stores[i % stores.size()], synchronize, profile));
+        (void)checkpointer.take_profile();
         rank.seed();
-        Tape tape(rank.context, checkpointer.tape_options());
-        Var loss = model.forward(tape, checkpointer, form);
-        checkpointer.configure(stores[(3 * i + 5) % stores.size()]);
-        checkpointer.set_policy(i % 2 == 0 ? none() : selective({"layer_norm"}));
-        tape.backward(std::move(loss));
+        {
+          Tape tape(rank.context, checkpointer.tape_options());
+          Var loss = model.forward(tape, checkpointer, form);
+          checkpointer.configure(with_boundaries(stores[(3 * i + 5) % stores.size()], !synchronize, !profile));
+          checkpointer.set_policy(i % 2 == 0 ? none() : selective({"layer_norm"}));
+          tape.backward(std::move(loss));
+        }
         EXPECT_EQ(model.take_gradients(), kept.gradients) << i;
         EXPECT_EQ(rank.activation_bytes(), checkpointer.store_stats().slab_bytes) << i;
+        // A step is profiled whole or not at all.
+        const RegionTimes times = checkpointer.take_profile().total();
+        EXPECT_EQ(times.forward.count() > 0, profile) << i;
+        EXPECT_EQ(times.backward.count() > 0, profile) << i;
         EXPECT_EQ(step(rank, model, form), kept) << i;
       }
     });
@@ -47,12 +65,12 @@ TEST(Faults, F05_ConfigureBetweenTwoBlocksKeepsTheBits) {
     TinyModel model(rank.device);
     const std::vector<Overrides> stores = all_stores();
     const std::vector<Policy> policies{full(), none(), selective({"gelu", "attention"}), block(3)};
-    checkpointer.configure(stores[7]);
+    checkpointer.configure(with_boundaries(stores[7], true, true));
     rank.seed();
     Tape tape(rank.context, checkpointer.tape_options());
     Var x = model.embed(tape);
     for (int layer = 0; layer < 4; ++layer) {
-      checkpointer.configure(stores[static_cast<std::size_t>(7 - layer)]);
+      checkpointer.configure(with_boundaries(stores[static_cast<std::size_t>(7 - layer)], layer > 1, layer % 2 == 1));
       checkpointer.set_policy(policies[static_cast<std::size_t>(layer)]);
       const nn::RegionScope region = tape.region("h");
       x = model.block(tape, std::move(x), layer, checkpointer);
@@ -217,6 +235,37 @@ TEST(Faults, F08_NestedCheckpointsAreProfiledOnce) {
   EXPECT_EQ(names, (std::vector<std::string>{"", "checkpoint.1", "checkpoint.2"}));
   const RegionTimes total = profile.total();
   EXPECT_LE(total.forward + total.recompute + total.wait + total.backward, elapsed);
+}
+
+// What is in a merged group is booked there, forward, rebuild and backward alike; the members of another have times of
+// their own.
+TEST(Faults, F08_GroupsOfRegionsAreProfiledOnce) {
+  using Names = std::vector<std::string>;
+  for (const auto& [policy, names] :
+       {std::pair(uniform(2), Names{"", "group.0", "group.1"}), std::pair(uniform(3), Names{"", "group.0", "group.1"}),
+        std::pair(nested(2), Names{"", "h.0", "h.1", "h.2", "h.3"})}) {
+    for (const bool host : {false, true}) {
+      Rank rank;
+      rank.checkpointer.set_policy(policy);
+      rank.checkpointer.configure({.cpu_checkpointing = host, .profile = true});
+      TinyModel model(rank.device);
+      (void)step(rank, model);
+      const Profile profile = rank.checkpointer.take_profile();
+      Names found;
+      for (const RegionTimes& times : profile.regions()) {
+        found.push_back(times.region);
+        if (!times.region.empty()) {
+          EXPECT_GT(times.forward.count(), 0) << times.region;
+          EXPECT_GT(times.recompute.count(), 0) << times.region;
+          EXPECT_GT(times.backward.count(), 0) << times.region;
+          if (policy.grouping.merged) {
+            EXPECT_EQ(times.copy.count() > 0, host) << times.region;
+          }
+        }
+      }
+      EXPECT_EQ(found, names) << policy.describe();
+    }
+  }
 }
 
 }  // namespace

@@ -17,14 +17,15 @@ using nn::Shape;
 using nn::Tape;
 using nn::Var;
 
-// A forward of three checkpoints of a shape, whose backward may come at any time.
+// A forward of three checkpoints of a shape, whose backward may come at any time. Without configure() all is kept.
 class InFlight {
  public:
   InFlight(Rank& rank, const Shape& shape) : probes_(rank), tape_(rank.context, rank.checkpointer.tape_options()) {
     Var x = probes_.probe(tape_, probes_.leaf(tape_, shape), 0);
     for (int id = 1; id <= 3; ++id) {
-      x = rank.checkpointer.checkpoint(
-          tape_, [&](Var a) { return probes_.probe(tape_, std::move(a), id); }, std::move(x));
+      const auto block = [&](Var a) { return probes_.probe(tape_, std::move(a), id); };
+      x = rank.checkpointer.is_configured() ? rank.checkpointer.checkpoint(tape_, block, std::move(x))
+                                            : block(std::move(x));
     }
     loss_ = probes_.loss(tape_, std::move(x));
   }
@@ -71,6 +72,12 @@ StepTrace run_pipeline(Rank& rank) {
   return trace;
 }
 
+// Those of keeping everything.
+std::vector<std::vector<float>> kept_gradients() {
+  Rank rank;
+  return run_pipeline(rank).gradients;
+}
+
 // How large a slab the pipeline needs, measured on meta as the trainer does.
 Bytes measured_slab() {
   Rank rank(parallel::Topology::single(), {.kind = nn::DeviceKind::meta});
@@ -97,21 +104,17 @@ class CheckpointAllocations final : public nn::AllocatorObserver {
 
 // Fault 10: "contiguous" is an allocation for each checkpoint, dropped at the first backward.
 TEST(Faults, F10_OneSlabServesAllCheckpointsOfAllSteps) {
-  const StepTrace kept = [] {
-    Rank rank;
-    rank.checkpointer.configure();
-    return run_pipeline(rank);
-  }();
+  const std::vector<std::vector<float>> kept = kept_gradients();
   Rank rank;
   rank.checkpointer.configure({.contiguous_memory_optimization = true, .slab_bytes = measured_slab()});
   const CheckpointAllocations allocations(rank.device);
   const StepTrace first = run_pipeline(rank);
-  EXPECT_EQ(first.gradients, kept.gradients);
+  EXPECT_EQ(first.gradients, kept);
   const Bytes reserved = rank.memory().reserved;
   for (int step = 1; step < 100; ++step) {
     const StepTrace trace = run_pipeline(rank);
     EXPECT_EQ(trace.places, first.places) << step;
-    EXPECT_EQ(trace.gradients, kept.gradients) << step;
+    EXPECT_EQ(trace.gradients, kept) << step;
     EXPECT_EQ(rank.memory().reserved, reserved) << step;
   }
   EXPECT_EQ(allocations.count(), 1);
@@ -136,6 +139,7 @@ TEST(Faults, F10_TheCheckpointsLieInTheSlab) {
 }
 
 TEST(Faults, F10_PartsAndTheHostHaveOneSlabToo) {
+  const std::vector<std::vector<float>> kept = kept_gradients();
   for (const bool partition : {false, true}) {
     for (const bool host : {false, true}) {
       on_ranks(2, [&](Rank& rank) {
@@ -143,13 +147,13 @@ TEST(Faults, F10_PartsAndTheHostHaveOneSlabToo) {
                                      .contiguous_memory_optimization = true,
                                      .cpu_checkpointing = host,
                                      .slab_bytes = 256_KiB});
-        run_pipeline(rank);
+        EXPECT_EQ(run_pipeline(rank).gradients, kept);
         const Bytes reserved = rank.memory().reserved;
         const StoreStats first = rank.checkpointer.store_stats();
         EXPECT_EQ(first.slab_bytes, 256_KiB);
         EXPECT_EQ(first.host_live, host ? 256_KiB : 0);
         for (int step = 1; step < 100; ++step) {
-          run_pipeline(rank);
+          EXPECT_EQ(run_pipeline(rank).gradients, kept) << step;
           EXPECT_EQ(rank.memory().reserved, reserved);
           EXPECT_EQ(rank.checkpointer.store_stats().slab_top, first.slab_top);
           EXPECT_EQ(rank.checkpointer.store_stats().host_peak, first.host_peak);
@@ -172,28 +176,44 @@ TEST(Faults, F10_OverflowNamesTheSetting) {
 // Fault 12: the work of checkpointing is done where no gradient is wanted. One rank evaluates alone, so that a
 // collective would not end.
 TEST(Faults, F12_WithoutAGradientNothingIsSavedCopiedOrPartitioned) {
-  on_ranks(2, [](Rank& rank) {
-    rank.checkpointer.configure({.partition_activations = true, .cpu_checkpointing = true, .profile = true});
-    rank.checkpointer.set_policy(full());
-    if (rank.rank == 1) {
-      return;
+  for (const bool frozen : {false, true}) {  // a tape that does not record, and one that has nothing to record
+    for (const Overrides& store : all_stores()) {
+      on_ranks(2, [&](Rank& rank) {
+        rank.checkpointer.configure(store);
+        rank.checkpointer.set_policy(full());
+        if (rank.rank == 1) {
+          return;
+        }
+        TinyModel model(rank.device, {.frozen = frozen});
+        for (const Form form : {Form::regions, Form::calls}) {
+          nn::TapeOptions options = rank.checkpointer.tape_options();
+          options.record = frozen;
+          Tape tape(rank.context, options);
+          const Bytes before = rank.activation_bytes();
+          const Var loss = model.forward(tape, rank.checkpointer, form);
+          EXPECT_FALSE(loss.requires_grad());
+          EXPECT_EQ(rank.activation_bytes() - before, nn::Allocator::kAlignment);  // the loss
+          EXPECT_TRUE(tape.residuals().empty());
+        }
+        const StoreStats stats = rank.checkpointer.store_stats();
+        EXPECT_EQ(stats.host_peak, 0);
+        EXPECT_EQ(stats.offloaded_bytes, 0);
+        EXPECT_EQ(stats.partitioned, 0);
+        EXPECT_EQ(stats.slab_bytes, 0);
+        EXPECT_EQ(rank.memory().peak_by_tag[static_cast<std::size_t>(nn::Tag::checkpoints)], 0);
+      });
     }
-    TinyModel model(rank.device);
-    for (const Form form : {Form::regions, Form::calls}) {
-      Tape tape(rank.context, {.record = false, .policy = rank.checkpointer.tape_options().policy});
-      const Bytes before = rank.activation_bytes();
-      const Var loss = model.forward(tape, rank.checkpointer, form);
-      EXPECT_FALSE(loss.requires_grad());
-      EXPECT_EQ(rank.activation_bytes() - before, nn::Allocator::kAlignment);  // the loss
-      EXPECT_TRUE(tape.residuals().empty());
-    }
-    const StoreStats stats = rank.checkpointer.store_stats();
-    EXPECT_EQ(stats.host_peak, 0);
-    EXPECT_EQ(stats.offloaded_bytes, 0);
-    EXPECT_EQ(stats.partitioned, 0);
-    EXPECT_EQ(rank.memory().peak_by_tag[static_cast<std::size_t>(nn::Tag::checkpoints)], 0);
-    EXPECT_TRUE(rank.checkpointer.take_profile().regions().empty());
-  });
+  }
+}
+
+TEST(Faults, F12_WithoutRecordingNothingIsProfiled) {
+  Rank rank;
+  rank.checkpointer.configure({.cpu_checkpointing = true, .profile = true});
+  rank.checkpointer.set_policy(full());
+  TinyModel model(rank.device);
+  Tape tape(rank.context, {.record = false, .policy = rank.checkpointer.tape_options().policy});
+  (void)model.forward(tape, rank.checkpointer, Form::calls);
+  EXPECT_TRUE(rank.checkpointer.take_profile().regions().empty());
 }
 
 // As many allocations, and as high a peak, as without checkpointing.
@@ -257,8 +277,8 @@ TEST(Faults, F16_ExhaustedHostMemoryIsToldAsSuchAndFallsBackToKeeping) {
     EXPECT_EQ(
         rank.warnings,
         std::vector<std::string>{fmt::format(
-            "[checkpointing] host memory is exhausted: {}: block of 320 B stays on the device, as will others; the "
-            "host holds 1.0 KiB of a limit of 1.1 KiB",
+            "[checkpointing] host memory is exhausted: {0}: block of 320 B does not fit beside the 1.0 KiB in use "
+            "within the limit of 1.1 KiB; {0}: block stays on the device, as will others",
             form == Form::regions ? "h.2" : "checkpoint.2")});
     EXPECT_EQ(rank.activation_bytes(), 0);
     EXPECT_EQ(rank.checkpointer.store_stats().host_live, 0);
@@ -279,7 +299,10 @@ TEST(Faults, F16_EveryStoreFallsBack) {
     EXPECT_EQ(step(rank, model), kept);
     EXPECT_EQ(step(rank, model), kept);
     ASSERT_EQ(rank.warnings.size(), 1U);
-    EXPECT_THAT(rank.warnings.front(), ::testing::StartsWith("[checkpointing] host memory is exhausted"));
+    EXPECT_THAT(rank.warnings.front(),
+                ::testing::StartsWith(settings.contiguous_memory_optimization
+                                          ? "[checkpointing] host memory is exhausted: the contiguous buffer of 1.0 MiB"
+                                          : "[checkpointing] host memory is exhausted: h."));
   });
 }
 

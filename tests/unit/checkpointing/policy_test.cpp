@@ -106,6 +106,23 @@ TEST_F(PolicyDecisions, BlockIsFullInTheFirst) {
   EXPECT_FALSE(block(2).lets_go(outside()));
 }
 
+TEST_F(PolicyDecisions, InputsOfRegionsThatLetNothingGoAreNoCheckpoints) {
+  const auto checkpoints = [this](const Policy& policy) {
+    std::string layers;
+    for (int layer = 0; layer < kLayers; ++layer) {
+      layers += policy.keeps_as_checkpoint(input_of(layer)) ? std::to_string(layer) : "";
+    }
+    return layers;
+  };
+  EXPECT_EQ(checkpoints(none()), "");
+  EXPECT_EQ(checkpoints(full()), "012345");
+  EXPECT_EQ(checkpoints(selective({"gelu"})), "012345");
+  EXPECT_EQ(checkpoints(block(2)), "01");
+  EXPECT_EQ(checkpoints(block(2) | selective({"gelu"})), "012345");
+  EXPECT_FALSE(full().keeps_as_checkpoint(inside(0)));
+  EXPECT_FALSE(full().keeps_as_checkpoint(outside()));
+}
+
 TEST_F(PolicyDecisions, UniformAndNestedGroup) {
   EXPECT_EQ(insides(uniform(3)), "012345");
   EXPECT_EQ(insides(nested(3)), "012345");

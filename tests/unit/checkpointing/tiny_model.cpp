@@ -66,7 +66,7 @@ void TinyModel::add(nn::Device& device, const Shape& shape, double low, double h
 
 Var TinyModel::parameter(Tape& tape, int index) {
   Parameter& parameter = parameters_[static_cast<std::size_t>(index)];
-  return tape.leaf(parameter.value, &parameter.slot);
+  return tape.leaf(parameter.value, options_.frozen ? nullptr : &parameter.slot);
 }
 
 Var TinyModel::embed(Tape& tape) {

@@ -21,6 +21,7 @@ struct TinyModelOptions {
   float dropout = 0.1F;
   nn::DType dtype = nn::DType::f32;
   std::string_view attention_rng = kDefaultRng;  // what the dropout of attention draws from
+  bool frozen = false;                           // no parameter wants a gradient
 };
 
 // Two of them with the same options have the same parameters.

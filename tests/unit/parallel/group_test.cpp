@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -105,6 +106,34 @@ TEST(Group, ShardsThatDifferFailOnAllRanks) {
     duplicate_of(world).all_gather(shard, whole);
   });
   EXPECT_THAT(failures.ranks, Each(HasSubstr("rank 0 has \"f32 [2, 4]\", rank 2 has \"f32 [4, 2]\"")));
+}
+
+TEST(Group, ShardsOfOneLabelAreGathered) {
+  run_ranks(2, [](Communicator& world) {
+    nn::Device device(on_cpu());
+    const Group group = duplicate_of(world);
+    for (const std::string& label : {std::string("h.2: x"), std::string(10000, 'x')}) {
+      const Tensor shard = tensor_of<std::int32_t>(device, {1}, {group.rank()});
+      Tensor whole(device, {2}, DType::i32, Tag::activations);
+      group.all_gather(shard, whole, label);
+      EXPECT_EQ(whole.to_host<std::int32_t>(), (std::vector<std::int32_t>{0, 1}));
+    }
+  });
+}
+
+TEST(Group, LabelsThatDifferFailOnAllRanks) {
+  const auto failures_with = [](const std::string& label, const std::string& of_the_last) {
+    return failures_of(3, [&](Communicator& world) {
+      nn::Device device(on_cpu());
+      const Tensor shard(device, {2, 4}, DType::f32, Tag::activations);
+      Tensor whole(device, {24}, DType::f32, Tag::activations);
+      duplicate_of(world).all_gather(shard, whole, world.rank() == 2 ? of_the_last : label);
+    });
+  };
+  EXPECT_THAT(failures_with("h.2: x", "h.1: x").ranks,
+              Each("[comm] all_gather of shards: the ranks disagree: rank 0 has \"h.2: x, f32 [2, 4]\", rank 2 has "
+                   "\"h.1: x, f32 [2, 4]\""));
+  EXPECT_THAT(failures_with("h.2: x", "").ranks, Each(HasSubstr("rank 2 has \"f32 [2, 4]\"")));
 }
 
 TEST(Group, RefusesWhatDoesNotFit) {

@@ -2,11 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <stdexcept>
 
 #include "checkpointing/stores/checkpoint_store.h"
 #include "nn/base/error.h"
-#include "parallel/comm/thread/ranks.h"
+#include "tests/support/ranks.h"
 #include "tests/unit/checkpointing/stores/store_rig.h"
 
 namespace retape::checkpointing {
@@ -14,6 +15,7 @@ namespace {
 
 using nn::DType;
 using nn::Tensor;
+using ::testing::Each;
 using ::testing::HasSubstr;
 using Saved = std::unique_ptr<nn::SavedValue>;
 
@@ -87,6 +89,55 @@ TEST(CheckpointStoreFailure, ADeviceWithoutRoomToFetchLosesNothing) {
     EXPECT_THROW((void)saved->fetch(), OutOfMemory);
   }
   EXPECT_EQ(saved->fetch().elems(), 1000);
+}
+
+// What becomes of three values that differ in their bits alone.
+using Use = std::function<void(StoreRig&, std::vector<Saved>&)>;
+
+void expect_all_disagree(const Use& of_rank_0, const Use& of_rank_1, const std::string& labels) {
+  for (const bool host : {false, true}) {
+    const parallel::testing::Failures failures =
+        parallel::testing::failures_of(2, [&](parallel::Communicator& communicator) {
+          StoreRig rig({.partition = true, .host = host}, parallel::Group(communicator.split(0)));
+          std::vector<Saved> saved;
+          for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+            saved.push_back(rig.save(rig.make({1000}, DType::f32, seed)));
+          }
+          (communicator.rank() == 0 ? of_rank_0 : of_rank_1)(rig, saved);
+        });
+    EXPECT_THAT(failures.ranks, Each("[comm] all_gather of shards: the ranks disagree: " + labels));
+  }
+}
+
+TEST(CheckpointStoreFailure, RanksThatFetchDifferentValuesAllFail) {
+  expect_all_disagree([](StoreRig& /*rig*/, std::vector<Saved>& saved) { (void)saved[1]->fetch(); },
+                      [](StoreRig& /*rig*/, std::vector<Saved>& saved) { (void)saved[2]->fetch(); },
+                      "rank 0 has \"h.4: x, number 2, f32 [500]\", rank 1 has \"h.4: x, number 3, f32 [500]\"");
+}
+
+TEST(CheckpointStoreFailure, ARankThatLeavesAValueOutFailsAllAtTheNext) {
+  const auto fetch_all = [](StoreRig& /*rig*/, std::vector<Saved>& saved) {
+    for (; !saved.empty(); saved.pop_back()) {
+      (void)saved.back()->fetch();
+    }
+  };
+  const auto leave_one_out = [&](StoreRig& rig, std::vector<Saved>& saved) {
+    (void)saved[2]->fetch();
+    saved.resize(1);
+    fetch_all(rig, saved);
+  };
+  expect_all_disagree(leave_one_out, fetch_all,
+                      "rank 0 has \"h.4: x, number 1, f32 [500]\", rank 1 has \"h.4: x, number 2, f32 [500]\"");
+}
+
+TEST(CheckpointStoreFailure, ARankThatStartsAgainFailsAll) {
+  const auto start_again = [](StoreRig& rig, std::vector<Saved>& saved) {
+    saved.clear();
+    (void)rig.save(rig.make({1000}))->fetch();
+  };
+  const auto go_on = [](StoreRig& /*rig*/, std::vector<Saved>& saved) { (void)saved[0]->fetch(); };
+  expect_all_disagree(start_again, go_on,
+                      "rank 0 has \"h.4: x, number 4, f32 [500]\", rank 1 has \"h.4: x, number 1, f32 [500]\"");
 }
 
 // The other rank never comes to the gather, and waits for this one elsewhere: neither may wait for ever.

@@ -174,17 +174,27 @@ TEST(CheckpointStore, OfOneRankPartitionsNothing) {
   EXPECT_EQ(saved->fetch().data(), value.data());
 }
 
-TEST(CheckpointStore, RefusesToPartitionAShard) {
-  const parallel::Group group(parallel::open_planned(0, 2));
-  StoreRig rig({.partition = true}, group, nn::DeviceKind::meta);
-  try {
-    rig.save(rig.make({1000}), "qkv", nn::Placement::shard);
-    ADD_FAILURE() << "expected Error";
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "[partition] qkv: expected a value replicated over the tensor-parallel group, got a shard");
+// The ranks save different values, of sizes of their own, beside one that is the same on both.
+TEST(CheckpointStore, TakesAShardWholeWhereItPartitionsTheRest) {
+  for (const bool contiguous : {false, true}) {
+    for (const bool host : {false, true}) {
+      parallel::run_ranks(2, [&](parallel::Communicator& communicator) {
+        const StoreOptions options{.partition = true, .contiguous = contiguous, .host = host, .slab_bytes = 256_KiB};
+        StoreRig rig(options, parallel::Group(communicator.split(0)));
+        const Elems elems = 1000 + communicator.rank();
+        const auto seed = static_cast<std::uint64_t>(5 + communicator.rank());
+        const Saved shard = rig.save(rig.make({elems}, DType::f32, seed), "qkv", nn::Placement::shard);
+        EXPECT_EQ(shard->place(), host ? "offloaded" : contiguous ? "contiguous" : "in place");
+        EXPECT_EQ(rig.store->stats().partitioned, 0);
+        EXPECT_EQ(rig.store->stats().offloaded_bytes, host ? 4 * elems : 0);
+        const Saved whole = rig.save(rig.make({1000}));
+        EXPECT_EQ(rig.store->stats().partitioned, 2000);
+        shard->prefetch();
+        EXPECT_EQ(contents_of(whole->fetch()), random_contents(4000, 1));
+        EXPECT_EQ(contents_of(shard->fetch()), random_contents(4 * elems, seed));
+      });
+    }
   }
-  EXPECT_EQ(rig.memory().live, 0);
 }
 
 TEST(CheckpointStore, AFetchedViewOutlivesItsValue) {
@@ -207,7 +217,7 @@ TEST(CheckpointStore, NamesWhatDoesNotFitTheSlab) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
                  "[checkpointing] number_checkpoints = 1: the contiguous buffer of 1 x 1.0 MiB is full; h.4: x of 1.0 "
-                 "MiB does not fit; raise number_checkpoints or set it to 0 to have it measured");
+                 "MiB does not fit; raise number_checkpoints, or leave it out to have it measured");
   }
   EXPECT_EQ(contents_of(first->fetch()), random_contents(1_MiB, 1));
 }

@@ -35,16 +35,17 @@ TEST(HostSpace, WarnsOnceWhenItIsFull) {
     HostSpace space(device, 1000, [&](const std::string& text) { warnings.push_back(text); });
     const auto try_bytes = [&](Bytes bytes) {
       return space.try_allocate(
-          [&] { return nn::Tensor(space.device(), {bytes / 4}, nn::DType::f32, nn::Tag::checkpoints); }, "h.4: x",
-          bytes);
+          [&] { return nn::Tensor(space.device(), {bytes / 4}, nn::DType::f32, nn::Tag::checkpoints); },
+          {.what = "the contiguous buffer", .bytes = bytes, .value = "h.4: x"});
     };
     const nn::Tensor fits = try_bytes(512);
     EXPECT_TRUE(fits.defined());
-    EXPECT_FALSE(try_bytes(512).defined());
+    EXPECT_FALSE(try_bytes(768).defined());
     EXPECT_FALSE(try_bytes(4096).defined());
     EXPECT_EQ(warnings, std::vector<std::string>{
-                            "[checkpointing] host memory is exhausted: h.4: x of 512 B stays on the device, as will "
-                            "others; the host holds 512 B of a limit of 1000 B"});
+                            "[checkpointing] host memory is exhausted: the contiguous buffer of 768 B does not fit "
+                            "beside the 512 B in use within the limit of 1000 B; h.4: x stays on the device, as will "
+                            "others"});
   }
 }
 

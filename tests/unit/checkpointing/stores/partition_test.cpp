@@ -6,7 +6,6 @@
 #include <numeric>
 #include <vector>
 
-#include "nn/base/error.h"
 #include "parallel/comm/thread/ranks.h"
 
 namespace retape::checkpointing {
@@ -21,8 +20,8 @@ Partition planned(int rank, int size) {
   return Partition(parallel::Group(parallel::open_planned(rank, size)));
 }
 
-bool splits(const Partition& partition, const Tensor& value, nn::Placement placement = nn::Placement::replicated) {
-  return partition.splits(value, {.name = "ln1", .placement = placement});
+bool splits(const Partition& partition, const Tensor& value) {
+  return partition.splits(value, nn::Placement::replicated);
 }
 
 class PartitionTest : public ::testing::Test {
@@ -67,14 +66,8 @@ TEST_F(PartitionTest, SplitsFloatsThatAreAsManyAsRanks) {
   EXPECT_FALSE(splits(partition, make(100, DType::i32)));
 }
 
-TEST_F(PartitionTest, RefusesAShard) {
-  try {
-    splits(planned(0, 2), make(8), nn::Placement::shard);
-    ADD_FAILURE() << "expected Error";
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "[partition] ln1: expected a value replicated over the tensor-parallel group, got a shard");
-  }
+TEST_F(PartitionTest, NeverSplitsAShard) {
+  EXPECT_FALSE(planned(0, 2).splits(make(8), nn::Placement::shard));
 }
 
 TEST_F(PartitionTest, ThePartsMakeTheWhole) {
@@ -87,7 +80,7 @@ TEST_F(PartitionTest, ThePartsMakeTheWhole) {
     Tensor padded(device, {partition.padded_elems(7)}, DType::f32, nn::Tag::recompute);
     Tensor shard = partition.own_part(padded);
     partition.cut(value, shard);
-    partition.gather(shard, padded);
+    partition.gather(shard, padded, "x");
     EXPECT_THAT(padded.to_host<float>(), ElementsAreArray({1.0F, 2.0F, 3.0F, 4.0F, 5.0F, 6.0F, 7.0F, 0.0F, 0.0F}));
   });
 }

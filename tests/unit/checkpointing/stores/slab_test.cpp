@@ -92,6 +92,19 @@ TEST_F(SlabTest, ResetLetsTheMemoryGoWithTheLastTensorInIt) {
   slab->reset();
 }
 
+TEST_F(SlabTest, SaysWhatItsFirstTensorTakesFromTheDevice) {
+  const auto counted = create({.number_checkpoints = 3});
+  EXPECT_EQ(counted->bytes_to_open(300), 3 * 512);
+  std::optional<Tensor> a = bytes_in(*counted, 300);
+  EXPECT_EQ(stats().live, 3 * 512);
+  EXPECT_EQ(counted->bytes_to_open(300), 0);
+  counted->reset();
+  a.reset();
+  EXPECT_EQ(counted->bytes_to_open(0), 3 * 256);
+  EXPECT_EQ(create({.bytes = 1000})->bytes_to_open(300), 1024);
+  EXPECT_EQ(create({})->bytes_to_open(300), 0);
+}
+
 TEST_F(SlabTest, OfAKnownSizeTakesWhatWasMeasured) {
   const auto measuring = create({});
   {
@@ -159,7 +172,7 @@ TEST_F(SlabTest, SaysWhichSettingIsTooSmall) {
   }
   EXPECT_EQ(error_of([&] { (void)slab->allocate({1 << 18}, DType::f32, "h.4: x"); }),
             "[checkpointing] number_checkpoints = 4: the contiguous buffer of 4 x 1.0 MiB is full; h.4: x of 1.0 MiB "
-            "does not fit; raise number_checkpoints or set it to 0 to have it measured");
+            "does not fit; raise number_checkpoints, or leave it out to have it measured");
   EXPECT_EQ(slab->live(), 4_MiB);
   const auto measured = create({.bytes = 1000});
   EXPECT_EQ(error_of([&] { (void)measured->allocate({512}, DType::f32, "h.4: x"); }),

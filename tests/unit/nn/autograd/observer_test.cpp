@@ -38,7 +38,13 @@ class Recorder final : public TapeObserver {
   std::vector<Entry> entries;
   Flops forward_flops = 0;
   Flops rebuilt_flops = 0;
+  void on_boundary(const Region& region) override {
+    if (region.name == fail_at_boundary_of) {
+      throw std::runtime_error("the observer");
+    }
+  }
   std::optional<Work> fail_at;
+  std::string fail_at_boundary_of = "none";
 };
 
 class ObserverTest : public TapeCase {};
@@ -88,14 +94,14 @@ TEST_F(ObserverTest, CountsWhatTheTapeCounts) {
   }
 }
 
-TEST_F(ObserverTest, SeesACheapRebuildWithoutFlops) {
+TEST_F(ObserverTest, SeesTheFlopsOfACheapRebuild) {
   const DropNamed policy("outer");
   Recorder recorder;
   Tape tape(context_, {.policy = &policy, .observer = &recorder});
   Var x = apply<toy::TwoStage>(tape, tape.leaf(scalar(1), &slot_), 1);
   tape.backward(apply<DoubleReadingInput>(tape, std::move(x), 2));
   EXPECT_EQ(recorder.of(Work::rebuild).size(), 1U);
-  EXPECT_EQ(recorder.rebuilt_flops, 0);
+  EXPECT_EQ(recorder.rebuilt_flops, 3);  // of one element
   EXPECT_EQ(tape.stats().rebuilt_ops, 1);
 }
 
@@ -129,6 +135,32 @@ TEST_F(ObserverTest, ThatThrowsEndsBackwardAndUndoesAnOp) {
   recorder.fail_at.reset();
   tape.backward(apply<DoubleReadingInput>(tape, x, 2));
   EXPECT_EQ(take_gradient(), 4);
+}
+
+TEST_F(ObserverTest, ThatThrowsWhereARegionWouldOpenLeavesItClosed) {
+  Recorder recorder;
+  Tape tape(context_, {.observer = &recorder});
+  Var x = start(tape);
+  recorder.fail_at_boundary_of = "h.0";
+  EXPECT_THROW((void)tape.region("h.0"), std::runtime_error);
+  EXPECT_EQ(tape.depth(), 0);
+  EXPECT_EQ(tape.region_count(), 0);
+  recorder.fail_at_boundary_of = "none";
+  tape.backward(block(tape, std::move(x), 0, 1));
+  EXPECT_EQ(take_gradient(), 4);
+  EXPECT_THROW((void)tape.depth(), Error);
+}
+
+TEST_F(ObserverTest, MayLiveAsLongAsItsTape) {
+  auto recorder = std::make_shared<Recorder>();
+  const std::weak_ptr<Recorder> alive = recorder;
+  {
+    Tape tape(context_, {.observer = recorder.get(), .held = recorder});
+    recorder.reset();
+    (void)start(tape);
+    EXPECT_EQ(alive.lock()->entries.size(), 1U);
+  }
+  EXPECT_TRUE(alive.expired());
 }
 
 }  // namespace
