@@ -117,11 +117,15 @@ void AtomicFile::write(std::string_view text) {
   write(std::as_bytes(std::span(text)));
 }
 
-void AtomicFile::commit() {
-  require<DataError>(!temporary_.empty(), "[file] {}: committed twice", path_.string());
+void AtomicFile::sync() {
   if (::fsync(file_.get()) != 0) {
     fail_io(path_, "sync", errno);
   }
+}
+
+void AtomicFile::commit() {
+  require<DataError>(!temporary_.empty(), "[file] {}: committed twice", path_.string());
+  sync();
   // Network file systems may report a full disk only here.
   if (::close(file_.release()) != 0) {
     fail_io(path_, "close", errno);

@@ -34,6 +34,9 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
 
+  // fsync of the file: what a full disk may still refuse is refused here rather than by commit. Optional.
+  void sync();
+
   // fsync of the file, rename, fsync of the folder. Call once, after the last write.
   void commit();
 

@@ -15,8 +15,8 @@ void fail_io(const std::filesystem::path& path, std::string_view action, int err
   fail<DataError>("[file] {}: cannot {}: {}", path.string(), action, std::generic_category().message(error));
 }
 
-FileDescriptor::FileDescriptor(const std::filesystem::path& path, int flags, std::string_view action)
-    : fd_(::open(path.c_str(), flags | O_CLOEXEC)) {
+FileDescriptor::FileDescriptor(const std::filesystem::path& path, int flags, std::string_view action, mode_t mode)
+    : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
   if (fd_ < 0) {
     fail_io(path, action, errno);
   }

@@ -1,6 +1,8 @@
 // An open file, closed when it goes out of scope, and the error that a failed system call becomes.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string_view>
 
@@ -12,8 +14,9 @@ namespace retape::data {
 class FileDescriptor {
  public:
   FileDescriptor() = default;
-  // Opens with O_CLOEXEC added. Throws DataError that names the path, the action and the reason.
-  FileDescriptor(const std::filesystem::path& path, int flags, std::string_view action);
+  // Opens with O_CLOEXEC added; a file that O_CREAT makes gets `mode`, less the umask. Throws DataError that names the
+  // path, the action and the reason.
+  FileDescriptor(const std::filesystem::path& path, int flags, std::string_view action, mode_t mode = 0666);
   // Takes over an open descriptor.
   explicit FileDescriptor(int fd) : fd_(fd) {}
   ~FileDescriptor();

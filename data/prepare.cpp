@@ -4,6 +4,7 @@
 
 #include "data/atomic_file.h"
 #include "data/dataset.h"
+#include "data/file_descriptor.h"
 #include "data/mapped_file.h"
 #include "data/match_files.h"
 #include "data/tokenizer.h"
@@ -19,6 +20,19 @@ void check_output(const std::filesystem::path& output, const MappedFiles& inputs
     std::error_code ignored;
     require<ConfigError>(!std::filesystem::equivalent(output, input->path(), ignored),
                          "[prepare] output: {} is one of the inputs", output.string());
+  }
+}
+
+// Of a symbolic link what it leads to, as AtomicFile writes it.
+void remove_old(const std::filesystem::path& output) {
+  std::error_code error;
+  const std::filesystem::path target = std::filesystem::canonical(output, error);
+  if (error) {
+    return;  // there is none
+  }
+  std::filesystem::remove(target, error);
+  if (error) {
+    fail_io(output, "remove the old tokens", error.value());
   }
 }
 
@@ -48,6 +62,10 @@ PrepareResult prepare(const PrepareConfig& config) {
   AtomicFile tokenizer_file(result.tokenizer_output);
   write_tokens(token_file, tokens, config.format);
   tokenizer_file.write(tokenizer->to_json());
+  token_file.sync();
+  tokenizer_file.sync();
+  // A kill in between must leave no tokens rather than the old ones beside another vocabulary.
+  remove_old(config.output);
   tokenizer_file.commit();
   token_file.commit();
   return result;

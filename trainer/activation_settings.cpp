@@ -1,8 +1,27 @@
 #include "trainer/activation_settings.h"
 
 #include "nn/base/error.h"
+#include "trainer/config_schema.h"
+#include "trainer/config_writer.h"
 
 namespace retape::trainer {
+namespace {
+
+// Whether the key means something under the policy.
+bool has_key(CheckpointPolicy policy, std::string_view key) {
+  if (policy == CheckpointPolicy::none) {
+    return key == "policy";
+  }
+  if (key == "layers") {
+    return policy != CheckpointPolicy::selective;
+  }
+  if (key == "recompute") {
+    return policy == CheckpointPolicy::selective;
+  }
+  return key != "memory_budget" || policy == CheckpointPolicy::automatic;
+}
+
+}  // namespace
 
 checkpointing::Policy checkpoint_policy(const Config& config) {
   const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
@@ -30,6 +49,19 @@ checkpointing::Overrides checkpoint_settings(const Config& config, Bytes slab_by
           .host_memory_limit = activations.host_memory_limit,
           .synchronize_checkpoint_boundary = activations.synchronize_checkpoint_boundary,
           .profile = activations.profile};
+}
+
+std::string what_disables(const Config::ActivationCheckpointing& activations, std::string_view key) {
+  if (!has_key(activations.policy, key)) {
+    return fmt::format("policy = {}", quoted(schema::policy_name(activations.policy)));
+  }
+  if (key == "number_checkpoints" && !activations.contiguous_memory_optimization) {
+    return "contiguous_memory_optimization = false";
+  }
+  if (key == "host_memory_limit" && !activations.cpu_checkpointing) {
+    return "cpu_checkpointing = false";
+  }
+  return {};
 }
 
 }  // namespace retape::trainer

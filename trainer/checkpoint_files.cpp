@@ -19,7 +19,9 @@ using nlohmann::json;
 
 constexpr std::string_view kChecksums = "__checksums__";
 constexpr const char* kMetadataKey = "retape_checkpoint";
-constexpr std::int64_t kVersion = 1;
+// Goes up when the same bytes come to mean something else. 2: random order in steps of the golden section, and a count
+// of tokens.
+constexpr std::int64_t kVersion = 2;
 
 // --- Names of files ------------------------------------------------------------------------------------------------
 
@@ -110,12 +112,18 @@ void make_directory(const std::filesystem::path& directory) {
   require<DataError>(!error, "[checkpoint] {}: cannot make the folder: {}", directory.string(), error.message());
 }
 
-void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directory) {
-  const std::vector<CheckpointEntry> entries = list_checkpoints(directory);
-  for (auto i = static_cast<std::size_t>(keep_last); i < entries.size(); ++i) {
+// Those that are not whole go first and do not count.
+void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directory,
+                    std::span<const std::filesystem::path> not_whole) {
+  std::vector<CheckpointEntry> entries = list_checkpoints(directory);
+  const auto whole_end = std::stable_partition(entries.begin(), entries.end(), [&](const CheckpointEntry& entry) {
+    return std::find(not_whole.begin(), not_whole.end(), entry.path) == not_whole.end();
+  });
+  const auto staying = static_cast<std::size_t>(std::min<std::int64_t>(keep_last, whole_end - entries.begin()));
+  for (; entries.size() > staying; entries.pop_back()) {
     std::error_code error;
-    std::filesystem::remove(entries[i].path, error);
-    require<DataError>(!error, "[checkpoint] {}: cannot remove an old checkpoint: {}", entries[i].path.string(),
+    std::filesystem::remove(entries.back().path, error);
+    require<DataError>(!error, "[checkpoint] {}: cannot remove an old checkpoint: {}", entries.back().path.string(),
                        error.message());
   }
 }
@@ -129,7 +137,8 @@ void probe_checkpoint_directory(const std::filesystem::path& directory) {
 }
 
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, std::int64_t step, const json& state,
-                                      std::span<const NamedBytes> tensors, std::int64_t keep_last) {
+                                      std::span<const NamedBytes> tensors, std::int64_t keep_last,
+                                      std::span<const std::filesystem::path> not_whole) {
   require<DataError>(step >= 0, "[checkpoint] {}: step: expected at least 0, got {}", directory.string(), step);
   require<DataError>(keep_last >= 1, "[checkpoint] {}: keep_last: expected at least 1, got {}", directory.string(),
                      keep_last);
@@ -139,7 +148,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& directory, st
   const std::int64_t save = earlier.empty() ? 1 : earlier.front().save + 1;
   std::filesystem::path path = directory / file_name(save, step);
   write_checkpoint(path, describe(path, step, state), tensors);
-  remove_all_but(keep_last, directory);
+  remove_all_but(keep_last, directory, not_whole);
   return path;
 }
 
@@ -154,8 +163,8 @@ Checkpoint::Checkpoint(std::filesystem::path path) : file_(std::move(path)) {
   try {
     json parsed = json::parse(description->second);
     const auto version = parsed.at("version").get<std::int64_t>();
-    require<DataError>(version == kVersion, "[checkpoint] {}: version: expected {}, got {}", this->path().string(),
-                       kVersion, version);
+    require(version == kVersion, "[checkpoint] {}: version: expected {}, got {}", this->path().string(), kVersion,
+            version);
     step_ = parsed.at("step").get<std::int64_t>();
     state_ = std::move(parsed.at("state"));
   } catch (const json::exception& error) {
@@ -212,6 +221,7 @@ LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory) 
       return latest;
     } catch (const DataError& error) {
       latest.warnings.emplace_back(error.what());
+      latest.not_whole.push_back(entry.path);
     }
   }
   require<DataError>(latest.warnings.empty(), "[checkpoint] {}: none of the {} checkpoints is whole; the newest: {}",

@@ -9,7 +9,8 @@
 // for one. Saves are numbered, so that "the newest" is the one saved last, also after a run went back to an earlier
 // step.
 //
-// One process at a time saves into a folder. Errors are DataErrors that name the file or folder and the reason.
+// One process at a time saves into a folder. Errors are DataErrors that name the file or folder and the reason; but a
+// whole checkpoint of another version is an Error, so that nobody takes it for a corrupt one.
 #pragma once
 
 #include <cstdint>
@@ -52,17 +53,18 @@ class Checkpoint {
 // the first of them. Removes what killed saves left behind.
 void probe_checkpoint_directory(const std::filesystem::path& directory);
 
-// Saves a checkpoint into the folder, which is made if it is missing, and returns its path. Then removes all but the
-// `keep_last` newest; before, what killed saves left behind. The disk must have room for keep_last + 1 of them. On an
-// error the earlier checkpoints are as they were.
+// Saves a checkpoint into the folder, which is made if it is missing, and returns its path. Then removes those of
+// `not_whole` and all but the `keep_last` newest others; before, what killed saves left behind. The disk must have room
+// for keep_last + 1 of them. On an error the earlier checkpoints are as they were.
 //
 //   state      anything that must come back: configuration, sampler, generators, tokenizer. Numbers come back exactly,
 //              except that JSON has no infinity and no NaN.
 //   tensors    names are unique; "__checksums__" is taken
 //   keep_last  at least 1
+//   not_whole  as LatestCheckpoint lists them: nothing is opened to find others
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, std::int64_t step,
                                       const nlohmann::json& state, std::span<const NamedBytes> tensors,
-                                      std::int64_t keep_last);
+                                      std::int64_t keep_last, std::span<const std::filesystem::path> not_whole = {});
 
 struct CheckpointEntry {
   std::int64_t save = 0;  // counts the saves into this folder, from 1
@@ -74,8 +76,9 @@ struct CheckpointEntry {
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
 
 struct LatestCheckpoint {
-  std::optional<Checkpoint> checkpoint;  // nothing if the folder has none
-  std::vector<std::string> warnings;     // a line for each newer one that was skipped because it is corrupt
+  std::optional<Checkpoint> checkpoint;          // nothing if the folder has none
+  std::vector<std::string> warnings;             // a line for each newer one that was skipped because it is corrupt
+  std::vector<std::filesystem::path> not_whole;  // their files
 };
 
 // Opens the newest checkpoint that verifies. Throws DataError if there are some and none does.

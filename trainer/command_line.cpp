@@ -39,13 +39,13 @@ void add_config_options(CLI::App& command, ConfigOptions& options) {
   command.add_option("--set", options.settings, "a setting, wins over the file")->type_name("table.key=value");
 }
 
-Config config_of(const Arguments& arguments) {
+Config config_of(const Arguments& arguments, PolicyOf policy = PolicyOf::config) {
   const auto& [before, after] = std::tie(arguments.before, arguments.after);
   require<ConfigError>(before.file.empty() || after.file.empty(), "--config: expected one file, got {} and {}",
                        before.file, after.file);
   std::vector<std::string> settings = before.settings;
   settings.insert(settings.end(), after.settings.begin(), after.settings.end());
-  return load_config(before.file.empty() ? after.file : before.file, settings);
+  return load_config(before.file.empty() ? after.file : before.file, settings, policy);
 }
 
 void add_sample_options(CLI::App& command, Arguments& arguments) {
@@ -96,7 +96,7 @@ int run(CLI::App& app, const Arguments& arguments) {
     return print_plan(config(), arguments.plan_as_json);
   }
   if (app.got_subcommand("study")) {
-    return study(config(), arguments.study);
+    return study(config_of(arguments, PolicyOf::command), arguments.study);
   }
   return train(config());
 }

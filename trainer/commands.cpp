@@ -1,9 +1,11 @@
 #include "trainer/commands.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "data/prepare.h"
 #include "trainer/model_weights.h"
+#include "trainer/one_line.h"
 #include "trainer/opened_run.h"
 #include "trainer/run_state.h"
 
@@ -15,10 +17,16 @@ void require_checkpoint(bool ok, const Config& config, std::string_view advice) 
                      advice);
 }
 
-// The checkpoint that a command works on; there must be one unless model.init_from gives weights.
+// The checkpoint that a command works on; there must be one unless model.init_from gives weights. Says on stderr, since
+// stdout is for results, where both would.
 std::optional<Checkpoint> trained(const Config& config) {
   std::optional<Checkpoint> checkpoint = find_checkpoint(config);
-  require_checkpoint(checkpoint || !config.model.init_from.empty(), config, "train first, or set model.init_from");
+  const std::string& init_from = config.model.init_from;
+  require_checkpoint(checkpoint || !init_from.empty(), config, "train first, or set model.init_from");
+  if (checkpoint && !init_from.empty()) {
+    fmt::print(stderr, "takes the weights of {}, not of model.init_from = {}; train.resume=never takes those\n",
+               on_one_line(checkpoint->path().string()), on_one_line(init_from));
+  }
   return checkpoint;
 }
 
@@ -34,19 +42,25 @@ struct TrainedModel {
 };
 
 std::int64_t vocab_of(const Config& config, const std::optional<Checkpoint>& checkpoint) {
-  const std::int64_t vocab = checkpoint ? saved_vocab(*checkpoint) : config.model.vocab;
-  require<ConfigError>(vocab > 0, "[model] vocab: expected the vocabulary size of {}, got 0", config.model.init_from);
-  return vocab;
+  if (checkpoint) {
+    return saved_vocab(*checkpoint);
+  }
+  return config.model.vocab > 0 ? config.model.vocab : vocab_in(config.model.init_from);
 }
 
 }  // namespace
 
 int evaluate(const Config& config) {
   const std::optional<Checkpoint> checkpoint = trained(config);
-  const data::Dataset dataset = open_data(config, checkpoint);
+  Config evaluated = config;
+  evaluated.run.sample_tokens = 0;  // a training's
+  const data::Dataset dataset = open_data(evaluated, checkpoint);
   require<ConfigError>(!dataset.val.empty(), "[data] val: expected validation tokens, got none (val_fraction is 0)");
   const TrainedModel trained(config, checkpoint, dataset.vocab);
-  fmt::print("validation loss {:.4f}{}\n", *validation_loss(config, dataset.val, *trained.learner),
+  const double loss = *validation_loss(config, dataset.val, *trained.learner);
+  require(std::isfinite(loss), "[eval] {}: expected weights with a finite validation loss, got {}",
+          checkpoint ? checkpoint->path().string() : config.model.init_from, loss);
+  fmt::print("validation loss {:.4f}{}\n", loss,
              checkpoint ? fmt::format(" after step {}", checkpoint->step()) : std::string());
   return 0;
 }

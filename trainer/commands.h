@@ -9,7 +9,8 @@
 
 namespace retape::trainer {
 
-// Prints the validation loss of the run's newest checkpoint, or of model.init_from where there is none.
+// Prints the validation loss of the run's newest checkpoint, or of model.init_from where there is none. Throws Error
+// where it is not finite.
 int evaluate(const Config& config);
 
 struct SampleCommand {
@@ -28,7 +29,7 @@ struct PrepareCommand {
 // Encodes text files into one token file, with its tokenizer beside it.
 int prepare(const PrepareCommand& command);
 
-// Writes the weights of the run's newest checkpoint as safetensors.
+// Writes the weights of the run's newest checkpoint, or of model.init_from where there is none, as safetensors.
 int export_model(const Config& config, const std::string& output);
 
 // Prints what this machine and this build can do.

@@ -1,13 +1,18 @@
 #include "trainer/config_checks.h"
 
 #include <array>
+#include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string_view>
+#include <utility>
 
 #include "checkpointing/settings.h"
 #include "nn/base/error.h"
+#include "trainer/activation_settings.h"
 #include "trainer/config_schema.h"
 #include "trainer/config_writer.h"
+#include "trainer/study_policies.h"
 
 namespace retape::trainer {
 namespace {
@@ -66,11 +71,18 @@ void check_evaluation(const Config& config, const ConfigOrigins& origins) {
   require<ConfigError>(config.train.eval_every == 0 || has_validation_data(config.data),
                        "{}: train.eval_every: expected 0 without validation data (data.val, data.val_fraction), got {}",
                        origins.place_of({"train.eval_every", "data.val_fraction"}), config.train.eval_every);
+  const Config::Data& data = config.data;
+  require<ConfigError>(data.val.empty() || data.val_fraction == 0 || !origins.is_set("data.val_fraction"),
+                       "{}: data.val_fraction: expected 0 or nothing beside data.val, got {}",
+                       origins.place_of({"data.val_fraction", "data.val"}), data.val_fraction);
 }
 
 void check_schedule(const Config& config, const ConfigOrigins& origins) {
   const Config::Optimizer& optimizer = config.optimizer;
   if (optimizer.schedule != ScheduleChoice::cosine) {
+    require<ConfigError>(optimizer.min_lr == 0,
+                         "{}: optimizer.min_lr: expected 0 or nothing with the constant schedule, got {}",
+                         origins.place_of({"optimizer.min_lr", "optimizer.schedule"}), optimizer.min_lr);
     return;
   }
   require<ConfigError>(optimizer.min_lr <= optimizer.lr,
@@ -99,41 +111,35 @@ void check_parallel(const Config& config, const ConfigOrigins& origins) {
 // A setting that does nothing is a mistake that would go unnoticed.
 void check_activation_checkpointing(const Config& config, const ConfigOrigins& origins) {
   const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
-  const CheckpointPolicy policy = activations.policy;
-  const auto refuse_if_set = [&](std::string_view name, const std::string& reason) {
-    const std::string key = fmt::format("activation_checkpointing.{}", name);
-    if (origins.is_set(key)) {
-      fail<ConfigError>("{}: {}: has no effect with activation_checkpointing.{}", origins.place_of({key}), key, reason);
+  Config unused;  // only the names are read
+  for (const schema::Key& key : schema::keys_of(unused)) {
+    const std::string name = key.full_name();
+    if (key.table == "activation_checkpointing" && origins.is_set(name)) {
+      const std::string reason = what_disables(activations, key.name);
+      require<ConfigError>(reason.empty(), "{}: {}: has no effect with activation_checkpointing.{}",
+                           origins.place_of({name}), name, reason);
     }
-  };
-  const std::string this_policy = fmt::format("policy = {}", quoted(schema::policy_name(policy)));
-  if (policy == CheckpointPolicy::none) {
-    Config unused;  // only the names are read
-    for (const schema::Key& key : schema::keys_of(unused)) {
-      if (key.table == "activation_checkpointing" && key.name != "policy") {
-        refuse_if_set(key.name, this_policy);
-      }
-    }
-    return;
   }
-  if (policy == CheckpointPolicy::selective) {
-    refuse_if_set("layers", this_policy);
-    require<ConfigError>(!activations.recompute.empty(),
-                         "{}: activation_checkpointing.recompute: expected names of ops or values with {}, got none",
-                         origins.place_of({"activation_checkpointing.recompute", "activation_checkpointing.policy"}),
-                         this_policy);
-  } else {
-    refuse_if_set("recompute", this_policy);
-  }
-  if (policy != CheckpointPolicy::automatic) {
-    refuse_if_set("memory_budget", this_policy);
-  }
-  if (!activations.contiguous_memory_optimization) {
-    refuse_if_set("number_checkpoints", "contiguous_memory_optimization = false");
-  }
-  if (!activations.cpu_checkpointing) {
-    refuse_if_set("host_memory_limit", "cpu_checkpointing = false");
-  }
+  // Only DeepSpeed's file can still have set it. Flags that such a file lists as off are no mistake.
+  const std::string reason = what_disables(activations, "number_checkpoints");
+  require<ConfigError>(activations.number_checkpoints == 0 || reason.empty(),
+                       "{}: activation_checkpointing.number_checkpoints: has no effect with "
+                       "activation_checkpointing.{}",
+                       activations.deepspeed_config, reason);
+  require<ConfigError>(activations.policy != CheckpointPolicy::selective || !activations.recompute.empty(),
+                       "{}: activation_checkpointing.recompute: expected names of ops or values with policy = "
+                       "\"selective\", got none",
+                       origins.place_of({"activation_checkpointing.recompute", "activation_checkpointing.policy"}));
+}
+
+// A file that says nothing of activation checkpointing was named by mistake.
+void require_deepspeed_section(const std::string& path) {
+  std::ifstream stream(path);
+  const nlohmann::json file = nlohmann::json::parse(stream);
+  const auto section = file.find("activation_checkpointing");
+  require<ConfigError>(section != file.end() && !section->empty(),
+                       "{}: activation_checkpointing: expected a section with settings, got {}", path,
+                       section == file.end() ? "none" : "an empty one");
 }
 
 // What DeepSpeed's file says of the keys that are not set themselves.
@@ -142,6 +148,7 @@ void fill_in_deepspeed(Config::ActivationCheckpointing& activations, const Confi
     return;
   }
   const checkpointing::Overrides file = checkpointing::read_deepspeed_config(activations.deepspeed_config);
+  require_deepspeed_section(activations.deepspeed_config);
   const auto fill = [&](std::string_view name, auto& field, const auto& value) {
     if (value && !origins.is_set(fmt::format("activation_checkpointing.{}", name))) {
       field = *value;
@@ -151,7 +158,10 @@ void fill_in_deepspeed(Config::ActivationCheckpointing& activations, const Confi
   fill("cpu_checkpointing", activations.cpu_checkpointing, file.cpu_checkpointing);
   fill("contiguous_memory_optimization", activations.contiguous_memory_optimization,
        file.contiguous_memory_optimization);
-  fill("number_checkpoints", activations.number_checkpoints, file.number_checkpoints);
+  // Who turns the file's buffer off needs none of its count.
+  if (activations.contiguous_memory_optimization || !file.contiguous_memory_optimization.value_or(false)) {
+    fill("number_checkpoints", activations.number_checkpoints, file.number_checkpoints);
+  }
   fill("synchronize_checkpoint_boundary", activations.synchronize_checkpoint_boundary,
        file.synchronize_checkpoint_boundary);
   fill("profile", activations.profile, file.profile);
@@ -168,6 +178,13 @@ void fill_in(Config& config, const ConfigOrigins& origins) {
   if (!has_validation_data(config.data) && !origins.is_set("train.eval_every")) {
     config.train.eval_every = 0;
   }
+}
+
+void leave_policy_open(Config& config, ConfigOrigins& origins) {
+  for (const char* key : {"policy", "layers", "recompute", "memory_budget"}) {
+    origins.forget(fmt::format("activation_checkpointing.{}", key));
+  }
+  config = with_policy(std::move(config), {.text = "full", .policy = CheckpointPolicy::full, .recompute = {}});
 }
 
 void check_combinations(const Config& config, const ConfigOrigins& origins) {

@@ -7,11 +7,16 @@
 
 namespace retape::trainer {
 
-// Fills in what follows from other settings: the shape of a preset, out_dir, no evaluation without validation data.
-// What was set itself stays.
+// Fills in what follows from other settings: the shape of a preset, what DeepSpeed's file says, out_dir, no evaluation
+// without validation data. What was set itself stays. Throws ConfigError for a DeepSpeed file that cannot be read or
+// says nothing.
 void fill_in(Config& config, const ConfigOrigins& origins);
 
-// Throws ConfigError for settings that exclude one another.
+// For a command that brings policies of its own: what the configuration says of its policy counts as not said, and the
+// rest of [activation_checkpointing] is taken for that of a policy that has a use for it.
+void leave_policy_open(Config& config, ConfigOrigins& origins);
+
+// Throws ConfigError for settings that exclude one another, or have no effect.
 void check_combinations(const Config& config, const ConfigOrigins& origins);
 
 // Throws ConfigError for settings that are right and that this version cannot do yet.

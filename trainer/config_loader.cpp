@@ -6,7 +6,7 @@
 
 namespace retape::trainer {
 
-Config load_config(const std::filesystem::path& file, std::span<const std::string> overrides) {
+Config load_config(const std::filesystem::path& file, std::span<const std::string> overrides, PolicyOf policy) {
   Config config;
   ConfigOrigins origins;
   if (!file.empty()) {
@@ -14,6 +14,9 @@ Config load_config(const std::filesystem::path& file, std::span<const std::strin
   }
   for (const std::string& setting : overrides) {
     read_override(setting, config, origins);
+  }
+  if (policy == PolicyOf::command) {
+    leave_policy_open(config, origins);
   }
   fill_in(config, origins);
   check_combinations(config, origins);

@@ -16,6 +16,13 @@ class ConfigOrigins {
     origins_.insert_or_assign(std::string(key), Origin{std::move(place), is_override});
   }
 
+  // As if the key had not been set.
+  void forget(std::string_view key) {
+    if (const auto origin = origins_.find(key); origin != origins_.end()) {
+      origins_.erase(origin);
+    }
+  }
+
   // Whether the key was set at all; its default is in force otherwise.
   bool is_set(std::string_view key) const { return origins_.find(key) != origins_.end(); }
 

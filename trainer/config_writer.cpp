@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "trainer/activation_settings.h"
 #include "trainer/config_schema.h"
 
 namespace retape::trainer {
@@ -40,21 +41,26 @@ struct Value {
     return fmt::format("[{}, {}]", number((*field.value)[0]), number((*field.value)[1]));
   }
   std::string operator()(const schema::Size& field) const { return size(*field.value); }
-  std::string operator()(const schema::Text& field) const { return quoted(*field.value); }
+  // With its namespace, since std::quoted is found for a string too.
+  std::string operator()(const schema::Text& field) const { return trainer::quoted(*field.value); }
   std::string operator()(const schema::TextList& field) const {
     std::string list;
     for (const std::string& text : *field.value) {
-      list += (list.empty() ? "" : ", ") + quoted(text);
+      list += (list.empty() ? "" : ", ") + trainer::quoted(text);
     }
     return "[" + list + "]";
   }
   std::string operator()(const schema::Choice& field) const { return quoted(field.names[field.get()]); }
 };
 
-// With policy "none" the other settings of the table are refused when read, so they are not written.
+// What has no effect is refused when read, so it is not written. Nor is DeepSpeed's file, whose settings are.
 bool is_in_force(const Config& config, const schema::Key& key) {
-  return key.table != "activation_checkpointing" || key.name == "policy" ||
-         config.activation_checkpointing.policy != CheckpointPolicy::none;
+  if (key.table == "activation_checkpointing") {
+    return key.name != "deepspeed_config" && what_disables(config.activation_checkpointing, key.name).empty();
+  }
+  const bool is_unused_fraction =
+      key.full_name() == "data.val_fraction" && !config.data.val.empty() && config.data.val_fraction != 0;
+  return !is_unused_fraction;
 }
 
 }  // namespace

@@ -8,7 +8,8 @@
 
 namespace retape::trainer {
 
-// Every setting in force, defaults included. load_config gives the same Config back.
+// Every setting in force, defaults included. load_config gives the same Config back, but for deepspeed_config: of that
+// file the settings are written, not the name.
 std::string to_toml(const Config& config);
 
 // The text as a TOML string on one line, in quotes, with control characters escaped.

@@ -85,8 +85,8 @@ StepResult Learner::step(std::int64_t step, const NextBatch& next_batch) {
   result.grad_norms = nn::gradient_norms(context_, parameters);
   result.grad_norm = nn::global_norm(result.grad_norms);
   require(std::isfinite(result.loss) && std::isfinite(result.grad_norm),
-          "[train] step {}: expected a finite loss and gradient, got loss {} and gradient norm {}", step, result.loss,
-          result.grad_norm);
+          "[train] step {} of {}: expected a finite loss and gradient, got loss {} and gradient norm {}", step + 1,
+          config_.train.steps, result.loss, result.grad_norm);
   if (config_.run.hash_gradients) {
     const auto start = std::chrono::steady_clock::now();
     result.grad_hash = hash_gradients(parameters);

@@ -46,8 +46,8 @@ class Learner {
   // Fills a batch with the rows of the next micro-step.
   using NextBatch = std::function<void(data::Batch&)>;
 
-  // One optimizer step over grad_accum micro-steps. Throws Error where the loss or the gradient is not finite, before
-  // any weight has changed.
+  // One optimizer step over grad_accum micro-steps; steps count from 0. Throws Error where the loss or the gradient is
+  // not finite, before any weight has changed.
   StepResult step(std::int64_t step, const NextBatch& next_batch);
 
   // Mean loss of the rows of a batch, without dropout and without recording.

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <initializer_list>
 
 #include "trainer/command_line.h"
@@ -20,5 +21,6 @@ void open_standard_streams() {
 
 int main(int argc, char** argv) {
   open_standard_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // so that a write beyond a limit fails with an error, as on a full disk
   return retape::trainer::run_command_line(argc, argv);
 }

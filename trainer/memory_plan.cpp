@@ -149,10 +149,13 @@ void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& pla
 
 void require_machine_has(const MemoryPlan& plan) {
   const Bytes has = Bytes{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-  require<OutOfMemory>(plan.stats.peak_reserved <= has,
-                       "[memory] expected a run that fits this machine's {}, got one that takes {}; make "
+  const Bytes takes = plan.stats.peak_reserved + plan.host_peak_bytes;  // the cpu device's memory is the host's
+  const std::string offloaded =
+      plan.host_peak_bytes > 0 ? fmt::format(", {} of it offloaded", format_bytes(plan.host_peak_bytes)) : "";
+  require<OutOfMemory>(takes <= has,
+                       "[memory] expected a run that fits this machine's {}, got one that takes {}{}; make "
                        "train.batch_size or the model smaller, or turn on activation_checkpointing",
-                       format_bytes(has), format_bytes(plan.stats.peak_reserved));
+                       format_bytes(has), format_bytes(takes), offloaded);
 }
 
 }  // namespace retape::trainer

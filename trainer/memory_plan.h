@@ -31,7 +31,8 @@ std::string memory_table(const MemoryPlan& plan);
 // Throws OutOfMemory where the run does not fit run.memory_limit: says what it needs, and the largest batch that fits.
 void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& plan);
 
-// Throws OutOfMemory where this machine has less memory than the run would reserve on the cpu device.
+// Throws OutOfMemory where this machine has less memory than the run would take on the cpu device, what is offloaded
+// included.
 void require_machine_has(const MemoryPlan& plan);
 
 }  // namespace retape::trainer

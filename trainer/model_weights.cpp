@@ -1,5 +1,6 @@
 #include "trainer/model_weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -8,6 +9,8 @@ namespace retape::trainer {
 namespace {
 
 constexpr std::string_view kPrefix = "transformer.";
+constexpr std::string_view kTokenTable = "transformer.wte.weight";
+constexpr std::string_view kHead = "lm_head.weight";
 
 // IEEE half precision: 5 exponent bits, 10 fraction bits.
 float from_half(std::uint16_t half) {
@@ -33,12 +36,12 @@ std::vector<float> converted(const NamedBytes& tensor, Convert convert) {
 }
 
 // The file's name for a parameter, with the prefix or without; empty where it has neither.
-std::string name_in_file(const SafetensorsFile& file, const std::string& name) {
+std::string name_in_file(const SafetensorsFile& file, std::string_view name) {
   if (file.has(name)) {
-    return name;
+    return std::string(name);
   }
-  const std::string bare = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
-  return file.has(bare) ? bare : std::string();
+  const std::string_view bare = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+  return std::string(file.has(bare) ? bare : std::string_view());
 }
 
 bool is_mask(std::string_view name) {
@@ -60,6 +63,17 @@ bool serves(const NamedBytes& tensor, const nn::Parameter& parameter) {
   return longer || format_shape(tensor.shape) == shape.str();
 }
 
+// Where the model has one table for both, a head of its own would be lost.
+void require_shared_head(const SafetensorsFile& file) {
+  const NamedBytes& table = file.tensor(name_in_file(file, kTokenTable));
+  const NamedBytes& head = file.tensor(kHead);
+  const bool is_same =
+      head.dtype == table.dtype && head.shape == table.shape && std::ranges::equal(head.bytes, table.bytes);
+  require<DataError>(is_same,
+                     "[weights] {}: tensor {}: expected the contents of {}, got others; set model.tie_embeddings=false",
+                     file.path().string(), kHead, table.name);
+}
+
 // The names in the file of all parameters, in their order.
 std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& model) {
   std::vector<std::string> names;
@@ -76,10 +90,13 @@ std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& mod
     names.push_back(name);
   }
   for (const NamedBytes& tensor : file.tensors()) {
-    const bool shared_head = tensor.name == "lm_head.weight" && model.shape().tie_embeddings;
-    require<DataError>(used.contains(tensor.name) || is_mask(tensor.name) || shared_head,
+    const bool is_shared_head = tensor.name == kHead && model.shape().tie_embeddings;
+    require<DataError>(used.contains(tensor.name) || is_mask(tensor.name) || is_shared_head,
                        "[weights] {}: expected no tensor {} in a model of {} layers", file.path().string(), tensor.name,
                        model.shape().layers);
+    if (is_shared_head) {
+      require_shared_head(file);
+    }
   }
   return names;
 }
@@ -114,6 +131,17 @@ void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt
     nn::Parameter& parameter = *model.parameters()[i];
     parameter.load(context, to_floats(file.tensor(names[i]), parameter.elems()));
   }
+}
+
+std::int64_t vocab_in(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  const std::string name = name_in_file(file, kTokenTable);
+  require<DataError>(!name.empty(), "[weights] {}: expected a tensor {}, found none", path.string(), kTokenTable);
+  const NamedBytes& table = file.tensor(name);
+  require<DataError>(table.shape.size() == 2 && !table.bytes.empty(),
+                     "[weights] {}: tensor {}: expected a row for each token of a vocabulary, got {}", path.string(),
+                     name, format_shape(table.shape));
+  return table.shape.front();
 }
 
 NamedBytes named_bytes(std::string name, const nn::Tensor& tensor) {

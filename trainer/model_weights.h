@@ -10,9 +10,13 @@
 namespace retape::trainer {
 
 // Loads every parameter, from F32, BF16 or F16. Names may lack "transformer."; masks that some files carry are passed
-// over; of a position table that is longer than the model's, the first rows are taken. Throws DataError for a tensor
-// that is missing, unknown or of another shape, before any weight has changed.
+// over; of a position table that is longer than the model's, the first rows are taken. A model that ties its embeddings
+// takes a head too if it is the token table once more. Throws DataError for a tensor that is missing, unknown or of
+// another shape, and for a head that such a model cannot have, before any weight has changed.
 void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt& model);
+
+// The vocabulary of the file's model: the rows of its token table. Throws DataError for a file without one.
+std::int64_t vocab_in(const std::filesystem::path& path);
 
 // Writes every parameter as F32.
 void export_weights(const std::filesystem::path& path, const Gpt& model);

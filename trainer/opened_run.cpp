@@ -40,14 +40,19 @@ std::unique_ptr<nn::Device> open_device(const Config& config) {
 }
 
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint) {
-  return data::open_dataset({.train = config.data.train,
-                             .val = config.data.val,
-                             .val_fraction = config.data.val_fraction,
-                             .format = file_format(config.data.format),
-                             .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
-                             .vocab = config.model.vocab,
-                             .seq_len = config.model.seq_len},
-                            checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
+  data::Dataset dataset =
+      data::open_dataset({.train = config.data.train,
+                          .val = config.data.val,
+                          .val_fraction = config.data.val_fraction,
+                          .format = file_format(config.data.format),
+                          .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
+                          .vocab = config.model.vocab,
+                          .seq_len = config.model.seq_len},
+                         checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
+  require<ConfigError>(config.run.sample_tokens == 0 || dataset.tokenizer != nullptr,
+                       "[run] sample_tokens: expected 0 for data without a tokenizer, got {}",
+                       config.run.sample_tokens);
+  return dataset;
 }
 
 data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,

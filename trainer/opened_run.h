@@ -19,7 +19,8 @@ namespace retape::trainer {
 std::unique_ptr<nn::Device> open_device(const Config& config);
 
 // The data of the configuration; text is encoded by the checkpoint's tokenizer where there is a checkpoint. Throws
-// DataError where token files come with a tokenizer that is not the checkpoint's.
+// DataError where token files come with a tokenizer that is not the checkpoint's, and ConfigError where there is none
+// and run.sample_tokens asks for text.
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
 
 // What draws the rows of training, where the checkpoint left off.

@@ -63,16 +63,25 @@ void require_same_model(const Checkpoint& checkpoint, const GptShape& shape, std
   require_same("heads", shape.heads, read<std::int64_t>(checkpoint, "heads"));
 }
 
-// Whether another value of the setting gives another result. How long a run goes on and what it shows do not.
-bool shapes_result(std::string_view key) {
-  constexpr std::array<std::string_view, 5> kTables{"run.seed", "model.", "data.", "train.", "optimizer."};
-  constexpr std::array<std::string_view, 5> kNot{"train.steps", "train.eval_", "train.save_", "train.keep_last",
-                                                 "train.resume"};
+// Whether a run that goes on takes it from the checkpoint, so that another value would do nothing.
+bool is_kept(std::string_view key) {
+  constexpr std::array<std::string_view, 4> kKept{"run.seed", "model.init_from", "data.tokenizer", "data.order"};
+  return std::find(kKept.begin(), kKept.end(), key) != kKept.end();
+}
+
+// Whether another value of the setting gives another result. What a run shows does not, and how long it goes on only
+// where the learning rate falls until then.
+bool shapes_result(std::string_view key, const Config& config) {
+  if (key == "train.steps") {
+    return config.optimizer.schedule == ScheduleChoice::cosine;
+  }
+  constexpr std::array<std::string_view, 4> kTables{"model.", "data.", "train.", "optimizer."};
+  constexpr std::array<std::string_view, 4> kNot{"train.eval_", "train.save_", "train.keep_last", "train.resume"};
   const auto is_of = [key](std::string_view beginning) { return key.starts_with(beginning); };
   return std::any_of(kTables.begin(), kTables.end(), is_of) && std::none_of(kNot.begin(), kNot.end(), is_of);
 }
 
-// The values of such settings by their full names, in the order of the text, which to_toml wrote: a line for each.
+// The values of settings by their full names, in the order of the text, which to_toml wrote: a line for each.
 std::vector<std::pair<std::string, std::string>> settings_in(const std::string& toml) {
   std::vector<std::pair<std::string, std::string>> settings;
   std::string table;
@@ -82,13 +91,29 @@ std::vector<std::pair<std::string, std::string>> settings_in(const std::string& 
     if (line.starts_with('[')) {
       table = line.substr(1, line.find(']') - 1);
     } else if (equals != std::string::npos) {
-      const std::string key = fmt::format("{}.{}", table, line.substr(0, equals));
-      if (shapes_result(key)) {
-        settings.emplace_back(key, line.substr(equals + 3));
-      }
+      settings.emplace_back(fmt::format("{}.{}", table, line.substr(0, equals)), line.substr(equals + 3));
     }
   }
   return settings;
+}
+
+struct ChangedSetting {
+  std::string key;
+  std::string saved;
+  std::string found;
+};
+
+std::vector<ChangedSetting> changes_since(const Checkpoint& checkpoint, const Config& config) {
+  const auto saved = settings_in(read<std::string>(checkpoint, "config"));
+  std::vector<ChangedSetting> changes;
+  for (const auto& setting : settings_in(to_toml(config))) {
+    const auto before = std::find_if(saved.begin(), saved.end(),
+                                     [&setting](const auto& entry) { return entry.first == setting.first; });
+    if (before != saved.end() && before->second != setting.second) {
+      changes.push_back({.key = setting.first, .saved = before->second, .found = setting.second});
+    }
+  }
+  return changes;
 }
 
 }  // namespace
@@ -99,7 +124,7 @@ std::filesystem::path checkpoint_directory(const Config& config) {
 
 std::filesystem::path save_run(const std::filesystem::path& directory, const RunPosition& position,
                                const Config& config, Learner& learner, const data::Sampler& sampler,
-                               const data::Tokenizer* tokenizer) {
+                               const data::Tokenizer* tokenizer, std::span<const std::filesystem::path> not_whole) {
   const nn::RngState rng = learner.context().default_generator().state();
   json state{{"config", to_toml(config)},
              {"vocab", learner.model().shape().vocab},
@@ -108,6 +133,7 @@ std::filesystem::path save_run(const std::filesystem::path& directory, const Run
              {"rng_seed", rng.seed},
              {"rng_offset", rng.offset},
              {"optimizer_steps", learner.optimizer().steps()},
+             {"tokens", position.tokens},
              {"evaluation_due", position.evaluation_due}};
   if (tokenizer != nullptr) {
     state["tokenizer"] = tokenizer->to_json();
@@ -118,7 +144,7 @@ std::filesystem::path save_run(const std::filesystem::path& directory, const Run
   for (const NamedTensor& tensor : tensors) {
     named.push_back(named_bytes(tensor.name, tensor.tensor));
   }
-  return save_checkpoint(directory, position.step, state, named, config.train.keep_last);
+  return save_checkpoint(directory, position.step, state, named, config.train.keep_last, not_whole);
 }
 
 void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
@@ -141,16 +167,27 @@ void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
 
 RunPosition saved_position(const Checkpoint& checkpoint) {
   return {.step = checkpoint.step(),
-          .evaluation_due = checkpoint.state().contains("evaluation_due") && read<bool>(checkpoint, "evaluation_due")};
+          .tokens = read<std::int64_t>(checkpoint, "tokens"),
+          .evaluation_due = read<bool>(checkpoint, "evaluation_due")};
+}
+
+void require_can_go_on(const Checkpoint& checkpoint, const Config& config) {
+  require<ConfigError>(config.train.steps >= checkpoint.step(),
+                       "[train] steps: expected at least {}, the step of {}, got {}", checkpoint.step(),
+                       checkpoint.path().string(), config.train.steps);
+  for (const ChangedSetting& change : changes_since(checkpoint, config)) {
+    const std::size_t dot = change.key.find('.');
+    require<ConfigError>(!is_kept(change.key), "[{}] {}: expected {}, that of {}, got {}; a run that goes on keeps it",
+                         change.key.substr(0, dot), change.key.substr(dot + 1), change.saved,
+                         checkpoint.path().string(), change.found);
+  }
 }
 
 std::string changed_settings(const Checkpoint& checkpoint, const Config& config) {
-  const auto saved = settings_in(read<std::string>(checkpoint, "config"));
   std::string changes;
-  for (const auto& [key, value] : settings_in(to_toml(config))) {
-    const auto before = std::find_if(saved.begin(), saved.end(), [&](const auto& entry) { return entry.first == key; });
-    if (before != saved.end() && before->second != value) {
-      changes += fmt::format("{}{}: {} -> {}", changes.empty() ? "" : ", ", key, before->second, value);
+  for (const auto& [key, saved, found] : changes_since(checkpoint, config)) {
+    if (shapes_result(key, config)) {
+      changes += fmt::format("{}{}: {} -> {}", changes.empty() ? "" : ", ", key, saved, found);
     }
   }
   return changes;
@@ -171,7 +208,7 @@ std::int64_t saved_vocab(const Checkpoint& checkpoint) {
   return read<std::int64_t>(checkpoint, "vocab");
 }
 
-std::optional<Checkpoint> find_checkpoint(const Config& config) {
+std::optional<Checkpoint> find_checkpoint(const Config& config, std::vector<std::filesystem::path>* not_whole) {
   if (config.train.resume == "never") {
     return std::nullopt;
   }
@@ -181,6 +218,9 @@ std::optional<Checkpoint> find_checkpoint(const Config& config) {
   LatestCheckpoint latest = open_latest_checkpoint(checkpoint_directory(config));
   for (const std::string& warning : latest.warnings) {
     fmt::print(stderr, "warning: {}\n", on_one_line(warning));
+  }
+  if (not_whole != nullptr) {
+    *not_whole = std::move(latest.not_whole);
   }
   return std::move(latest.checkpoint);
 }

@@ -2,8 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "data/sampler.h"
 #include "data/tokenizer.h"
@@ -16,15 +20,21 @@ namespace retape::trainer {
 // Where a run stands.
 struct RunPosition {
   std::int64_t step = 0;        // steps done
+  std::int64_t tokens = 0;      // trained on in them
   bool evaluation_due = false;  // the evaluation after the last of them was cut short
 };
 
-// Writes all of it into the folder of checkpoints and returns the file's path.
+// Writes all of it into the folder of checkpoints and returns the file's path. `not_whole` are checkpoints in it that
+// go for it, as for save_checkpoint.
 std::filesystem::path save_run(const std::filesystem::path& directory, const RunPosition& position,
                                const Config& config, Learner& learner, const data::Sampler& sampler,
-                               const data::Tokenizer* tokenizer);
+                               const data::Tokenizer* tokenizer, std::span<const std::filesystem::path> not_whole = {});
 
 RunPosition saved_position(const Checkpoint& checkpoint);
+
+// Throws ConfigError where the run is to end before the checkpoint's step, or where a setting that a run keeps to its
+// end, such as run.seed, is another than the checkpoint was saved with.
+void require_can_go_on(const Checkpoint& checkpoint, const Config& config);
 
 // The settings that shape the result and that are others than the checkpoint was saved with, as in
 // "optimizer.lr: 0.001 -> 0.01, train.batch_size: 8 -> 16"; empty where there are none.
@@ -43,8 +53,9 @@ std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpo
 std::int64_t saved_vocab(const Checkpoint& checkpoint);
 
 // What train.resume names: the newest whole checkpoint, the one at a path, or nothing. A line for each corrupt one that
-// was passed over goes to stderr.
-std::optional<Checkpoint> find_checkpoint(const Config& config);
+// was passed over goes to stderr, and its path into `not_whole`, which may be null.
+std::optional<Checkpoint> find_checkpoint(const Config& config,
+                                          std::vector<std::filesystem::path>* not_whole = nullptr);
 
 // Where a run keeps its checkpoints.
 std::filesystem::path checkpoint_directory(const Config& config);

@@ -42,6 +42,8 @@ std::int32_t draw(const std::vector<float>& logits, const SamplingOptions& optio
 std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<std::int32_t> prompt,
                                  const SamplingOptions& options) {
   require<ConfigError>(!prompt.empty(), "[sample] prompt: expected at least one token, got none");
+  require<ConfigError>(options.tokens >= 0, "[sample] tokens: expected 0 or more, got {}", options.tokens);
+  require<ConfigError>(options.top_k >= 0, "[sample] top_k: expected 0 or more, got {}", options.top_k);
   require<ConfigError>(options.temperature >= 0, "[sample] temperature: expected 0 or more, got {}",
                        options.temperature);
   require<ConfigError>(options.vocab <= model.shape().vocab, "[sample] vocab: expected at most {}, got {}",

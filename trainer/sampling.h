@@ -17,6 +17,7 @@ struct SamplingOptions {
 };
 
 // The tokens that follow `prompt`, which has at least one. Longer texts than the model's positions are cut at the left.
+// Throws ConfigError for an empty prompt and for options out of range.
 std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<std::int32_t> prompt,
                                  const SamplingOptions& options);
 

@@ -1,16 +1,55 @@
 #include "trainer/stop_signals.h"
 
+#include <unistd.h>
+
 #include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <ctime>
+#include <string_view>
 
 namespace retape::trainer {
 namespace {
 
 // A signal belongs to the process, and its handler reaches nothing but what is static.
 std::atomic<int> received_signal{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may not wait");
+std::atomic<std::int64_t> first_interrupt_ns{0};
+std::atomic<std::int64_t> first_termination_ns{0};
+std::atomic<bool> on_terminal{false};
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
+                  std::atomic<bool>::is_always_lock_free,
+              "a signal handler may not wait");
+
+// Two within that time are one: timeout(1) sends its signal to the process and, at once, to the group that it is in.
+constexpr std::int64_t kOneSignalNs = 250'000'000;
+
+std::int64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// A step may take long: whoever stops it hears at once that it will, by a call that a handler may make.
+void announce() {
+  constexpr std::string_view kText = "\nstops after this step and saves; the same signal again ends it at once\n";
+  // On a terminal a bar or ^C stands in the line.
+  const std::string_view text = kText.substr(on_terminal ? 0 : 1);
+  (void)!::write(STDERR_FILENO, text.data(), text.size());
+}
 
 void remember(int signal) {
-  received_signal = signal;
+  const int error = errno;
+  if (received_signal.exchange(signal) == 0) {
+    announce();
+  }
+  std::atomic<std::int64_t>& first_ns = signal == SIGINT ? first_interrupt_ns : first_termination_ns;
+  if (first_ns == 0) {
+    first_ns = now_ns();
+  } else if (now_ns() - first_ns > kOneSignalNs) {
+    std::signal(signal, SIG_DFL);
+    ::raise(signal);  // comes when this handler has returned
+  }
+  errno = error;
 }
 
 void catch_signal(int signal, struct sigaction& before) {
@@ -29,6 +68,9 @@ void catch_signal(int signal, struct sigaction& before) {
 
 StopSignals::StopSignals() {
   received_signal = 0;
+  first_interrupt_ns = 0;
+  first_termination_ns = 0;
+  on_terminal = isatty(STDERR_FILENO) == 1;
   catch_signal(SIGINT, interrupt_before_);
   catch_signal(SIGTERM, terminate_before_);
 }

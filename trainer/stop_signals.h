@@ -7,7 +7,8 @@
 namespace retape::trainer {
 
 // While it lives the two signals wait until they are asked for, whichever thread they reach; before and after they do
-// what they did. One that the process was started to ignore stays ignored. There is one at a time.
+// what they did. The first says on stderr that it has come; a second of the same kind, a quarter of a second later or
+// more, ends the process. One that the process was started to ignore stays ignored. There is one at a time.
 class StopSignals {
  public:
   StopSignals();

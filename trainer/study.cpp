@@ -109,12 +109,13 @@ int study(const Config& config, const StudyCommand& command) {
   Config studied = config;
   studied.run.hash_gradients = true;
   studied.train.eval_every = 0;
+  studied.run.sample_tokens = 0;
   const data::Dataset dataset = open_data(studied, std::nullopt);
   StudyFindings findings{.steps = command.steps, .repeats = command.repeats, .policies = {}};
   std::vector<PlannedPolicy> planned;
   for (const StudiedPolicy& policy : policies) {
     planned.push_back(plan_policy(studied, policy, dataset.vocab));
-    findings.policies.push_back({.policy = policy.text, .predicted_peak_bytes = planned.back().plan.stats.peak});
+    findings.policies.push_back({.policy = policy.text, .predicted = planned.back().plan.stats});
   }
   open_device(studied);  // refuses one that there is not, before a folder is made
   ReportFiles files = open_report_files(command.output.empty() ? config.run.out_dir : command.output);

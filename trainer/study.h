@@ -16,9 +16,9 @@ struct StudyCommand {
   std::string output;                                            // a folder; empty: run.out_dir
 };
 
-// Trains each policy in turn, again and again, from the same start on the same batches, without evaluations and
-// checkpoints; prints a table and writes study.csv and study.json. A step's time leaves out the hash of its gradients,
-// which a training does not take.
+// Trains each policy in turn, again and again, from the same start on the same batches, without evaluations,
+// checkpoints and samples; prints a table and writes study.csv and study.json. A step's time leaves out the hash of its
+// gradients, which a training does not take.
 //
 // Returns the exit status. Throws ConfigError for a list that is none, fewer than 2 steps or no repeat; OutOfMemory
 // for a policy that does not fit; Error, when all else is done, where a policy has other bits than the first.

@@ -1,9 +1,10 @@
 #include "trainer/study_report.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "nn/base/error.h"
 #include "trainer/plan_command.h"
@@ -19,19 +20,38 @@ struct Summary {
   double fastest_ms = 0;
   double slowest_ms = 0;
   double recompute_share = 0;
-  double relative_time = 0;  // to the first policy of the study
+  std::optional<double> relative_time;  // to the first policy of the study
+  std::optional<bool> same_bits;        // as the first run of the study
 
   double spread() const { return slowest_ms / fastest_ms; }
 };
 
-Summary summarise(const PolicyFindings& policy, const PolicyFindings& first) {
+Summary summarise(const PolicyFindings& policy, const StudyFindings& findings) {
   const auto [fastest, slowest] = std::minmax_element(policy.step_ms.begin(), policy.step_ms.end());
   const double step_ms = median(policy.step_ms);
-  return {.step_ms = step_ms,
-          .fastest_ms = *fastest,
-          .slowest_ms = *slowest,
-          .recompute_share = median(policy.recompute_share),
-          .relative_time = step_ms / median(first.step_ms)};
+  Summary summary{.step_ms = step_ms,
+                  .fastest_ms = *fastest,
+                  .slowest_ms = *slowest,
+                  .recompute_share = median(policy.recompute_share),
+                  .relative_time = std::nullopt,
+                  .same_bits = std::nullopt};
+  const bool has_others = findings.policies.size() > 1;
+  if (has_others) {
+    summary.relative_time = step_ms / median(findings.policies.front().step_ms);
+  }
+  if (has_others || findings.repeats > 1) {
+    summary.same_bits = !policy.differs_at;
+  }
+  return summary;
+}
+
+std::string yes_or_no(const std::optional<bool>& answer, std::string_view none) {
+  return answer ? (*answer ? "yes" : "no") : std::string(none);
+}
+
+template <class T>
+ordered_json or_null(const std::optional<T>& value) {
+  return value ? ordered_json(*value) : ordered_json();
 }
 
 ordered_json to_json(const PolicyFindings& policy, const Summary& summary) {
@@ -40,18 +60,56 @@ ordered_json to_json(const PolicyFindings& policy, const Summary& summary) {
     hashes.push_back(fmt::format("{:016x}", hash));  // as the metrics of a run have it
   }
   return {{"policy", policy.policy},
-          {"predicted_peak_bytes", policy.predicted_peak_bytes},
+          {"predicted_peak_bytes", policy.predicted.peak},
           {"peak_bytes", policy.measured.peak},
           {"activation_peak_bytes", policy.measured.activation_peak},
+          {"predicted_by_tag", bytes_by_tag(policy.predicted.at_peak_by_tag)},
           {"by_tag", bytes_by_tag(policy.measured.at_peak_by_tag)},
           {"median_step_ms", summary.step_ms},
           {"spread", summary.spread()},
           {"recompute_share", summary.recompute_share},
-          {"relative_time", summary.relative_time},
-          {"same_bits", !policy.differs_at.has_value()},
+          {"relative_time", or_null(summary.relative_time)},
+          {"same_bits", or_null(summary.same_bits)},
           {"step_ms", policy.step_ms},
           {"losses", policy.bits.losses},
           {"grad_hashes", std::move(hashes)}};
+}
+
+// One text where the prediction is the measurement, else both.
+std::string predicted_and_measured(Bytes predicted, Bytes measured) {
+  return predicted == measured ? format_bytes(measured)
+                               : fmt::format("{} / {}", format_bytes(predicted), format_bytes(measured));
+}
+
+// What policies hold at their peaks: a line for each, and a column for each tag that any of them holds.
+std::string tag_table(const std::vector<PolicyFindings>& policies, std::size_t width) {
+  std::string head = fmt::format("{:<{}}", "policy", width);
+  std::vector<std::string> lines;
+  for (const PolicyFindings& policy : policies) {
+    lines.push_back(fmt::format("\n{:<{}}", policy.policy, width));
+  }
+  for (int t = 0; t < nn::kTagCount; ++t) {
+    const auto tag = static_cast<std::size_t>(t);
+    const std::string_view name = nn::name(static_cast<nn::Tag>(t));
+    std::vector<std::string> cells;
+    std::size_t column = name.size();
+    bool is_held = false;
+    for (const PolicyFindings& policy : policies) {
+      const Bytes predicted = policy.predicted.at_peak_by_tag[tag];
+      const Bytes measured = policy.measured.at_peak_by_tag[tag];
+      cells.push_back(predicted_and_measured(predicted, measured));
+      column = std::max(column, cells.back().size());
+      is_held = is_held || predicted > 0 || measured > 0;
+    }
+    if (!is_held) {
+      continue;
+    }
+    head += fmt::format("  {:>{}}", name, column);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      lines[i] += fmt::format("  {:>{}}", cells[i], column);
+    }
+  }
+  return fmt::format("at the peak: predicted = measured, or predicted / measured\n{}{}", head, fmt::join(lines, ""));
 }
 
 }  // namespace
@@ -87,31 +145,33 @@ std::string study_table(const StudyFindings& findings) {
   std::string table = fmt::format("{:<{}}{:>12}{:>12}{:>13}{:>10}{:>9}{:>11}{:>8}  {}", "policy", width, "predicted",
                                   "peak", "activations", "step ms", "max/min", "recompute", "time", "same bits");
   for (const PolicyFindings& policy : findings.policies) {
-    const Summary summary = summarise(policy, findings.policies.front());
-    table += fmt::format("\n{:<{}}{:>12}{:>12}{:>13}{:>10.1f}{:>9.2f}{:>10.1f}%{:>7.2f}x  {}", policy.policy, width,
-                         format_bytes(policy.predicted_peak_bytes), format_bytes(policy.measured.peak),
+    const Summary summary = summarise(policy, findings);
+    const std::string time = summary.relative_time ? fmt::format("{:.2f}x", *summary.relative_time) : "-";
+    table += fmt::format("\n{:<{}}{:>12}{:>12}{:>13}{:>10.1f}{:>9.2f}{:>10.1f}%{:>8}  {}", policy.policy, width,
+                         format_bytes(policy.predicted.peak), format_bytes(policy.measured.peak),
                          format_bytes(policy.measured.activation_peak), summary.step_ms, summary.spread(),
-                         100 * summary.recompute_share, summary.relative_time, policy.differs_at ? "no" : "yes");
+                         100 * summary.recompute_share, time, yes_or_no(summary.same_bits, "-"));
   }
-  return table;
+  return table + "\n\n" + tag_table(findings.policies, width);
 }
 
 std::string study_csv(const StudyFindings& findings) {
   std::string csv = "policy,predicted_peak_bytes,peak_bytes,activation_peak_bytes";
   for (const auto& [tag, bytes] : bytes_by_tag({})) {
-    csv += fmt::format(",{}_bytes", tag);
+    csv += fmt::format(",predicted_{}_bytes,{}_bytes", tag, tag);
   }
   csv += ",median_step_ms,min_step_ms,max_step_ms,recompute_share,relative_time,same_bits\n";
   for (const PolicyFindings& policy : findings.policies) {
-    const Summary summary = summarise(policy, findings.policies.front());
-    csv += fmt::format("{},{},{},{}", policy.policy, policy.predicted_peak_bytes, policy.measured.peak,
+    const Summary summary = summarise(policy, findings);
+    const std::string time = summary.relative_time ? fmt::format("{:.4f}", *summary.relative_time) : "";
+    csv += fmt::format("{},{},{},{}", policy.policy, policy.predicted.peak, policy.measured.peak,
                        policy.measured.activation_peak);
+    const std::map<std::string, Bytes> predicted = bytes_by_tag(policy.predicted.at_peak_by_tag);
     for (const auto& [tag, bytes] : bytes_by_tag(policy.measured.at_peak_by_tag)) {
-      csv += fmt::format(",{}", bytes);
+      csv += fmt::format(",{},{}", predicted.at(tag), bytes);
     }
-    csv +=
-        fmt::format(",{:.3f},{:.3f},{:.3f},{:.4f},{:.4f},{}\n", summary.step_ms, summary.fastest_ms, summary.slowest_ms,
-                    summary.recompute_share, summary.relative_time, policy.differs_at ? "no" : "yes");
+    csv += fmt::format(",{:.3f},{:.3f},{:.3f},{:.4f},{},{}\n", summary.step_ms, summary.fastest_ms, summary.slowest_ms,
+                       summary.recompute_share, time, yes_or_no(summary.same_bits, ""));
   }
   return csv;
 }
@@ -119,7 +179,7 @@ std::string study_csv(const StudyFindings& findings) {
 std::string study_json(const StudyFindings& findings) {
   ordered_json json{{"steps", findings.steps}, {"repeats", findings.repeats}, {"policies", ordered_json::array()}};
   for (const PolicyFindings& policy : findings.policies) {
-    json["policies"].push_back(to_json(policy, summarise(policy, findings.policies.front())));
+    json["policies"].push_back(to_json(policy, summarise(policy, findings)));
   }
   return json.dump(2) + "\n";
 }

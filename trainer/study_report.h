@@ -19,7 +19,7 @@ struct RunBits {
 // One policy: memory and bits of a run, and the times of all its runs.
 struct PolicyFindings {
   std::string policy;
-  Bytes predicted_peak_bytes = 0;
+  nn::MemoryStats predicted;
   nn::MemoryStats measured;
   std::vector<double> step_ms;          // of every timed step
   std::vector<double> recompute_share;  // of its time, of every timed step
@@ -41,10 +41,15 @@ void require_same_bits(const StudyFindings& findings);
 // The median, of an even number of values the mean of the middle two. Throws Error where there are none.
 double median(std::vector<double> values);
 
+// What compares a policy with the first is left open, as "-", as nothing or as null, where there is no other: its time
+// in a study of one policy, its bits in a study of one run.
+
+// A line per policy, and below it the peaks by tag.
 std::string study_table(const StudyFindings& findings);
 // A line per policy below a line of names; bytes and milliseconds.
 std::string study_csv(const StudyFindings& findings);
-// {"steps", "repeats", "policies": [{"policy", ..., "by_tag": {...}, "step_ms": [...], "losses", "grad_hashes"}]}
+// {"steps", "repeats", "policies": [{"policy", ..., "predicted_by_tag": {...}, "by_tag": {...}, ..., "step_ms": [...],
+//   "losses", "grad_hashes"}]}, tags with their bytes at the peak
 std::string study_json(const StudyFindings& findings);
 
 }  // namespace retape::trainer

@@ -56,14 +56,16 @@ void print_start(const Config& config, const Gpt& model, const data::Dataset& da
 class TrainingLoop {
  public:
   TrainingLoop(const Config& config, const data::Dataset& dataset, Learner& learner, data::Sampler sampler,
-               const RunPosition& start, double peak_flops)
+               const RunPosition& start, std::vector<std::filesystem::path> not_whole, double peak_flops)
       : config_(config),
         dataset_(dataset),
         learner_(learner),
         sampler_(std::move(sampler)),
         metrics_(config.run.out_dir, start.step),
         progress_(start.step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
+        not_whole_(std::move(not_whole)),
         first_step_(start.step),
+        tokens_(start.tokens),
         evaluation_due_(start.evaluation_due),
         peak_flops_(peak_flops) {}
 
@@ -73,13 +75,13 @@ class TrainingLoop {
       if (!evaluate(first_step_, signals)) {
         return signals.received();
       }
-      save({.step = first_step_});  // so that it is not due again
+      save({.step = first_step_, .tokens = tokens_});  // so that it is not due again
     }
     for (std::int64_t step = first_step_; step < config_.train.steps; ++step) {
       train_step(step);
       const std::int64_t done = step + 1;
       const bool last = done == config_.train.steps;
-      RunPosition position{.step = done};
+      RunPosition position{.step = done, .tokens = tokens_};
       if (config_.train.eval_every > 0 && !dataset_.val.empty() && (last || done % config_.train.eval_every == 0)) {
         position.evaluation_due = !evaluate(done, signals);
       }
@@ -106,7 +108,8 @@ class TrainingLoop {
     const std::int64_t rows = config_.train.batch_size * config_.train.grad_accum;
     const auto tokens = rows * config_.model.seq_len;
     const nn::MemoryStats memory = learner_.memory();
-    row.tokens = (step + 1) * tokens;
+    tokens_ += tokens;
+    row.tokens = tokens_;
     row.step_ms = 1e3 * time.count();
     row.tokens_per_s = static_cast<double>(tokens) / time.count();
     row.mfu =
@@ -162,7 +165,8 @@ class TrainingLoop {
 
   std::filesystem::path save(const RunPosition& position) {
     require_good_weights(position.step);
-    return save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_.tokenizer.get());
+    return save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_.tokenizer.get(),
+                    not_whole_);
   }
 
   // Weights that nothing can be learnt from must not take the place of good ones: they may be finite and yet too large
@@ -194,8 +198,10 @@ class TrainingLoop {
   data::Sampler sampler_;
   Metrics metrics_;
   Progress progress_;
-  checkpointing::Profile profile_;  // of all steps
+  checkpointing::Profile profile_;                // of all steps
+  std::vector<std::filesystem::path> not_whole_;  // checkpoints that go for the next one saved
   std::int64_t first_step_;
+  std::int64_t tokens_;  // trained on so far
   bool evaluation_due_;  // before the first step
   double peak_flops_;
 };
@@ -229,12 +235,13 @@ int print_memory(const Config& config) {
   return 0;
 }
 
-void print_resumption(const Config& config, const Checkpoint& checkpoint) {
-  show(fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps,
-                   checkpoint.path().string()));
+std::string describe_resumption(const Config& config, const Checkpoint& checkpoint) {
+  std::string text = fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps,
+                                 checkpoint.path().string());
   if (const std::string changes = changed_settings(checkpoint, config); !changes.empty()) {
-    show(fmt::format("changed since it was saved: {}\n", changes));
+    text += fmt::format("changed since it was saved: {}\n", changes);
   }
+  return text;
 }
 
 // Signals are held back no longer than there is something to save.
@@ -255,7 +262,11 @@ int train(const Config& config) {
   if (std::filesystem::is_directory(config.run.out_dir, absent)) {
     lock = lock_out_dir(config);  // before the run's files are read; a start that is refused makes no folder
   }
-  const std::optional<Checkpoint> checkpoint = find_checkpoint(config);
+  std::vector<std::filesystem::path> not_whole;
+  std::optional<Checkpoint> checkpoint = find_checkpoint(config, &not_whole);
+  if (checkpoint) {
+    require_can_go_on(*checkpoint, config);
+  }
   const data::Dataset dataset = open_data(config, checkpoint);
   const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
@@ -270,11 +281,11 @@ int train(const Config& config) {
   print_start(config, learner.model(), dataset, plan);
 
   const RunPosition start = checkpoint ? saved_position(*checkpoint) : RunPosition();
+  const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint) : std::string();
+  checkpoint.reset();  // a file that is still mapped takes up the disk, also once it has been removed
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
-  TrainingLoop loop(config, dataset, learner, std::move(sampler), start, peak_flops);
-  if (checkpoint) {
-    print_resumption(config, *checkpoint);
-  }
+  TrainingLoop loop(config, dataset, learner, std::move(sampler), start, std::move(not_whole), peak_flops);
+  show(resumption);
   if (const std::optional<int> signal = run_until_signal(loop)) {
     constexpr int kSignalStatus = 128;  // the shell's convention
     return kSignalStatus + *signal;

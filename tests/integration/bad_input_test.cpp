@@ -215,7 +215,18 @@ TEST_F(BadInput, ACheckpointOfAnotherModel) {
   expect_refusal_of({"model.seq_len=32"}, {place, "wpe.weight", "[32, 32]", "[16, 32]"});
   expect_refusal_of({"model.heads=4"}, {place, "heads", "expected 4", "got 2"});
   expect_refusal_of({"model.tie_embeddings=false"}, {place, "lm_head.weight", "got none"});
-  expect_refusal_of({"data.order=sequential"}, {"order", "random", "sequential"});
+}
+
+TEST_F(BadInput, SettingsThatARunKeeps) {
+  const std::string saved = ", that of " + newest() + ", got ";
+  expect_refusal_of({"run.seed=2"}, {"[run] seed: expected 1" + saved + "2;"});
+  expect_refusal_of({"data.tokenizer=char"}, {"[data] tokenizer: expected \"byte\"" + saved + "\"char\";"});
+  expect_refusal_of({"data.order=sequential"}, {"[data] order: expected \"random\"" + saved + "\"sequential\";"});
+  expect_refusal_of({"model.init_from=x"}, {"[model] init_from: expected \"\"" + saved + "\"x\";"});
+}
+
+TEST_F(BadInput, AnEndBeforeTheCheckpoint) {
+  expect_refusal_of({"train.steps=3"}, {"[train] steps: expected at least 4, the step of " + newest() + ", got 3"});
 }
 
 TEST_F(BadInput, WeightsToStartFrom) {
@@ -349,7 +360,7 @@ TEST_F(BadInput, WeightsThatAreNotNumbers) {
   bytes.replace(bytes.size() - sizeof nan, sizeof nan, reinterpret_cast<const char*>(&nan), sizeof nan);
   folder().write("weights.safetensors", bytes);
   expect_refusal_of_start({"model.init_from=" + file},
-                          {"[train] step 0", "expected a finite loss", "nan", "no checkpoint"});
+                          {"[train] step 1 of 8:", "expected a finite loss", "nan", "no checkpoint"});
 }
 
 TEST_F(BadInput, ALossThatStopsBeingANumber) {
@@ -358,8 +369,8 @@ TEST_F(BadInput, ALossThatStopsBeingANumber) {
   const Exit refused = run_trainer(arguments("", resumed() + explode));
   EXPECT_EQ(refused.status, 1);
   EXPECT_EQ(lines_of(refused.err).size(), 1U) << refused.err;
-  EXPECT_THAT(refused.err, AllOf(HasSubstr("[train] step 5"), HasSubstr("expected a finite loss"), HasSubstr("nan"),
-                                 HasSubstr("the last good checkpoint is " + good)));
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("[train] step 6 of 8:"), HasSubstr("expected a finite loss"),
+                                 HasSubstr("nan"), HasSubstr("the last good checkpoint is " + good)));
   EXPECT_TRUE(bytes_of(good) == before().at(good));
 
   const Exit after = run_trainer(arguments("", resumed() + Settings{"train.resume=" + good}));
@@ -394,6 +405,33 @@ TEST_F(BadInput, AValidationLossThatIsNotANumber) {
   EXPECT_THAT(refused.err, AllOf(HasSubstr("[train] validation after step 5"), HasSubstr("expected a finite loss"),
                                  HasSubstr("the last good checkpoint is " + good)));
   EXPECT_TRUE(bytes_of(good) == before().at(good));
+}
+
+TEST_F(BadInput, AnEvaluationThatIsNotANumber) {
+  const std::string file = path("weights.safetensors").string();
+  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", file})).ok());
+  std::string bytes = bytes_of(file);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  bytes.replace(bytes.size() - sizeof nan, sizeof nan, reinterpret_cast<const char*>(&nan), sizeof nan);
+  folder().write("weights.safetensors", bytes);
+  const Exit exit = run_trainer(arguments("eval", settings("new") + Settings{"model.init_from=" + file}));
+  EXPECT_EQ(exit.status, 1);
+  EXPECT_EQ(exit.out, "");
+  EXPECT_EQ(lines_of(exit.err).size(), 1U) << exit.err;
+  EXPECT_THAT(exit.err, AllOf(HasSubstr("[eval] " + file), HasSubstr("a finite validation loss"), HasSubstr("nan")));
+}
+
+// --- Samples -------------------------------------------------------------------------------------------------------
+
+TEST_F(BadInput, CountsBelowZeroOfASample) {
+  expect_refusal(arguments("sample", resumed(), {"--tokens", "-1"}), {"[sample] tokens", "0 or more", "got -1"});
+  expect_refusal(arguments("sample", resumed(), {"--top-k", "-5"}), {"[sample] top_k", "0 or more", "got -5"});
+}
+
+TEST_F(BadInput, ASampleThatNothingCanDecode) {
+  const std::string file = folder().write("tokens.bin", std::vector<std::uint16_t>(1000, 5)).string();
+  expect_refusal_of_start({"data.train=" + file, "model.vocab=256", "run.sample_tokens=5"},
+                          {"[run] sample_tokens", "without a tokenizer", "got 5"});
 }
 
 }  // namespace

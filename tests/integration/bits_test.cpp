@@ -57,7 +57,7 @@ TEST_P(Bits, SurviveAStopBySignal) {
     const std::string run = signal == SIGTERM ? "terminated" : "interrupted";
     const Exit stopped = interrupt(run, long_run(), signal);
     EXPECT_EQ(stopped.status, 128 + signal) << stopped.err;
-    EXPECT_THAT(stopped.err, IsEmpty());
+    EXPECT_THAT(lines_of(stopped.err), ElementsAre(HasSubstr("stops after this step")));
     EXPECT_THAT(lines_of(stopped.out).back(),
                 AllOf(HasSubstr("saved after step"), HasSubstr("; the same command goes")));
     const auto saved = trainer::open_latest_checkpoint(checkpoints(run)).checkpoint;
@@ -163,6 +163,9 @@ TEST_F(Resuming, TakesTheOlderCheckpointWhereTheNewestIsCorrupt) {
                                        HasSubstr("expected checksum"), HasSubstr("got"))));
   EXPECT_THAT(resumed.out, HasSubstr("goes on after step 6"));
   expect_same_bits("whole", "damaged");
+  const auto left = trainer::list_checkpoints(checkpoints("damaged"));
+  ASSERT_THAT(left, SizeIs(2));
+  EXPECT_EQ(left.back().path, saved.back().path) << "the corrupt one has taken the place of a whole one";
 }
 
 TEST_F(Resuming, GoesOnFromANamedCheckpoint) {
@@ -197,6 +200,32 @@ TEST_F(Resuming, SaysWhichSettingsHaveChanged) {
   EXPECT_THAT(lines_of(resumed.out), testing::Contains("changed since it was saved: train.batch_size: 4 -> 2, "
                                                        "optimizer.lr: 0.001 -> 0.002"));
   EXPECT_THAT(resumed.err, IsEmpty());
+}
+
+TEST_F(Resuming, SaysThatTheCosineEndsElsewhere) {
+  train("run", {"train.steps=2"});
+  const Exit resumed = train("run");
+  EXPECT_THAT(lines_of(resumed.out), testing::Contains("changed since it was saved: train.steps: 2 -> 8"));
+}
+
+TEST_F(Resuming, CountsTokensAlsoWhenTheBatchChanges) {
+  const Settings more{"train.eval_every=0", "optimizer.schedule=constant"};
+  train("run", more + Settings{"train.steps=2"});
+  train("run", more + Settings{"train.steps=4", "train.batch_size=2"});
+  std::vector<std::int64_t> tokens;
+  for (const nlohmann::json& row : metrics("run")) {
+    tokens.push_back(row.at("tokens").get<std::int64_t>());
+  }
+  EXPECT_THAT(tokens, ElementsAre(128, 256, 320, 384));
+}
+
+// A removed file gives its place on the disk back only when nobody maps it.
+TEST_F(Resuming, LetsGoOfTheCheckpoint) {
+  train("run", {"train.steps=2", "train.eval_every=0"});
+  TrainerProcess process(arguments("", settings("run") + Settings{"train.steps=100000", "train.eval_every=0"}));
+  ASSERT_TRUE(wait_until(process, [&] { return rows_so_far("run") >= 3; }));
+  const std::string holder = lines_of(bytes_of(out_dir("run") / "lock")).at(0);
+  EXPECT_THAT(bytes_of("/proc/" + holder + "/maps"), AllOf(HasSubstr("trainer"), Not(HasSubstr(".safetensors"))));
 }
 
 // There is nothing to save before the first step.

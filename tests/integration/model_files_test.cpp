@@ -11,6 +11,7 @@
 namespace retape::integration {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 using trainer::NamedBytes;
@@ -70,6 +71,28 @@ TEST_F(Evaluating, GivesTheLossOfTheLastRow) {
   EXPECT_EQ(evaluated.out, fmt::format("validation loss {:.4f} after step 8\n", logged));
 }
 
+TEST_F(Evaluating, SaysWhoseWeightsItTakes) {
+  train("run");
+  const std::string file = path("weights.safetensors").string();
+  ASSERT_TRUE(run_trainer(arguments("export", settings("run"), {"--output", file})).ok());
+  const Exit own = run_trainer(arguments("eval", settings("run")));
+  EXPECT_EQ(own.err, "");
+
+  const Settings both = settings("run") + Settings{"model.init_from=" + file};
+  const auto says_which = AllOf(HasSubstr("takes the weights of " + checkpoints("run").string()), HasSubstr(file));
+  const Exit evaluated = run_trainer(arguments("eval", both));
+  EXPECT_EQ(evaluated.out, own.out);
+  EXPECT_THAT(evaluated.err, says_which);
+  EXPECT_EQ(lines_of(evaluated.err).size(), 1U);
+  const Exit exported = run_trainer(arguments("export", both, {"--output", path("again").string()}));
+  EXPECT_TRUE(exported.ok());
+  EXPECT_THAT(exported.err, says_which);
+
+  const Exit imported = run_trainer(arguments("eval", both + Settings{"train.resume=never"}));
+  EXPECT_EQ(imported.err, "");
+  EXPECT_EQ(imported.out, own.out.substr(0, own.out.find(" after")) + "\n");
+}
+
 // --- Weights -------------------------------------------------------------------------------------------------------
 
 // Tensors that own their bytes, on the way into a file.
@@ -90,6 +113,19 @@ class TensorList {
   std::vector<std::unique_ptr<std::string>> bytes_;
   std::vector<NamedBytes> tensors_;
 };
+
+std::string bytes_in(const NamedBytes& tensor) {
+  return {reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()};
+}
+
+// The tensors under names without "transformer.".
+TensorList without_prefix(const trainer::SafetensorsFile& file) {
+  TensorList bare;
+  for (const NamedBytes& tensor : file.tensors()) {
+    bare.add(tensor.name.substr(std::string_view("transformer.").size()), tensor.dtype, tensor.shape, bytes_in(tensor));
+  }
+  return bare;
+}
 
 std::vector<float> floats_of(const NamedBytes& tensor) {
   std::vector<float> values(tensor.bytes.size() / sizeof(float));
@@ -173,20 +209,72 @@ TEST_F(Weights, HaveHuggingFaceNamesAndShapes) {
 TEST_F(Weights, AreAcceptedInTheFormsThatFilesHave) {
   const std::filesystem::path file = exported();
   const trainer::SafetensorsFile original(file);
-  TensorList bare;
-  const auto copy = [](const NamedBytes& tensor) {
-    return std::string(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
-  };
-  for (const NamedBytes& tensor : original.tensors()) {
-    bare.add(tensor.name.substr(std::string_view("transformer.").size()), "F32", tensor.shape, copy(tensor));
-  }
+  TensorList bare = without_prefix(original);
   const NamedBytes& table = original.tensor("transformer.wte.weight");
-  bare.add("lm_head.weight", "F32", table.shape, copy(table));
+  bare.add("lm_head.weight", "F32", table.shape, bytes_in(table));
   bare.add("h.0.attn.bias", "F32", {1, 1, 16, 16}, std::vector<float>(256, 1));
   bare.add("h.1.attn.bias", "U8", {1, 1, 16, 16}, std::vector<std::uint8_t>(256, 1));
   bare.add("h.1.attn.masked_bias", "F32", {}, std::vector<float>{-1e4F});
   bare.write(path("bare.safetensors"));
   expect_same_step(first_row("full", file), first_row("bare", path("bare.safetensors")));
+}
+
+TEST_F(Weights, OfAHeadOfItsOwnAreNotTakenForTiedOnes) {
+  const trainer::SafetensorsFile original(exported());
+  const NamedBytes& table = original.tensor("transformer.wte.weight");
+  const std::filesystem::path file = path("head.safetensors");
+  const Settings start{"model.init_from=" + file.string(), "train.steps=1"};
+  const auto write_with_head = [&](const std::vector<std::int64_t>& shape, const std::vector<float>& head) {
+    TensorList tensors;
+    for (const NamedBytes& tensor : original.tensors()) {
+      tensors.add(tensor.name, tensor.dtype, tensor.shape, bytes_in(tensor));
+    }
+    tensors.add("lm_head.weight", "F32", shape, head);
+    tensors.write(file);
+  };
+  const auto expect_refused = [&] {
+    const Exit exit = run_trainer(arguments("", one_batch("headed") + start));
+    EXPECT_EQ(exit.status, 1);
+    EXPECT_THAT(exit.err, AllOf(HasSubstr("lm_head.weight"), HasSubstr("model.tie_embeddings=false")));
+    EXPECT_EQ(lines_of(exit.err).size(), 1U) << exit.err;
+  };
+  write_with_head({32, 29}, floats_of(table));
+  expect_refused();
+  std::vector<float> head = floats_of(table);
+  head.back() += 1;
+  write_with_head(table.shape, head);
+  expect_refused();
+  train_batch("headed", start + Settings{"model.tie_embeddings=false"});
+}
+
+TEST_F(Weights, StateTheirVocabulary) {
+  const std::filesystem::path file = exported();
+  const std::filesystem::path bare = path("bare.safetensors");
+  without_prefix(trainer::SafetensorsFile(file)).write(bare);
+  const std::filesystem::path copy = path("copy.safetensors");
+  const auto export_from = [&](const std::filesystem::path& source) {
+    return run_trainer(arguments("export", settings("nowhere") + Settings{"model.init_from=" + source.string()},
+                                 {"--output", copy.string()}));
+  };
+  for (const std::filesystem::path& source : {file, bare}) {
+    const Exit exit = export_from(source);
+    EXPECT_TRUE(exit.ok()) << exit.err;
+    EXPECT_TRUE(bytes_of(copy) == bytes_of(file)) << source;
+    std::filesystem::remove(copy);
+  }
+  TensorList other;
+  other.add("x", "F32", {1}, std::vector<float>{1});
+  other.write(bare);
+  EXPECT_THAT(export_from(bare).err,
+              HasSubstr("bare.safetensors: expected a tensor transformer.wte.weight, found none"));
+}
+
+// A sample is a training's: to evaluate on tokens that nothing can decode is no mistake.
+TEST_F(Weights, AreEvaluatedWithoutATokenizer) {
+  exported();
+  const Settings data{"data.val=" + path("tokens.bin").string(), "run.sample_tokens=5"};
+  const Exit exit = run_trainer(arguments("eval", one_batch("exported") + data));
+  EXPECT_TRUE(exit.ok()) << exit.err;
 }
 
 TEST_F(Weights, OfMorePositionsThanTheModelHasGiveItTheFirst) {

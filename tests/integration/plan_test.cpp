@@ -154,6 +154,13 @@ TEST_F(Plan, NeedsTheDataWhereTheVocabularyIsNotKnown) {
   EXPECT_EQ(residuals(plan, "h.0", "kept").size(), 13U);
 }
 
+TEST_F(Plan, TakesTheConfigurationThatARunLeft) {
+  const Settings store{"activation_checkpointing.policy=full", "activation_checkpointing.cpu_checkpointing=true"};
+  train("run", store);
+  const std::vector<std::string> own{"--config", (out_dir("run") / "config.toml").string()};
+  EXPECT_EQ(as_json({}, own), as_json(settings("run") + store));
+}
+
 TEST_F(Plan, FailsWhereTheRunWouldNotFit) {
   for (const std::vector<std::string>& form : {std::vector<std::string>{}, std::vector<std::string>{"--json"}}) {
     expect_refused(run_trainer(arguments("plan", {"model.preset=gpt2", "run.memory_limit=2GiB"}, form)),

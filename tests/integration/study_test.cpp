@@ -59,6 +59,13 @@ TEST_F(Study, HasEveryPolicyWithTheSameBitsAndThePredictedMemory) {
     const json& policy = policies[i];
     EXPECT_EQ(policy.at("policy"), names[i]);
     EXPECT_EQ(policy.at("peak_bytes"), policy.at("predicted_peak_bytes"));
+    Bytes sum = 0;
+    for (const auto& [tag, predicted] : policy.at("predicted_by_tag").items()) {
+      EXPECT_EQ(policy.at("by_tag").at(tag), predicted) << tag;
+      sum += predicted.get<Bytes>();
+    }
+    EXPECT_EQ(policy.at("by_tag").size(), policy.at("predicted_by_tag").size());
+    EXPECT_EQ(sum, policy.at("peak_bytes"));
     EXPECT_EQ(policy.at("same_bits"), true);
     EXPECT_EQ(policy.at("grad_hashes"), policies[0].at("grad_hashes"));
     EXPECT_EQ(policy.at("losses"), policies[0].at("losses"));
@@ -73,6 +80,10 @@ TEST_F(Study, HasEveryPolicyWithTheSameBitsAndThePredictedMemory) {
   EXPECT_EQ(policies[0].at("recompute_share"), 0);
   EXPECT_EQ(policies[0].at("relative_time"), 1);
 
+  const std::size_t by_tag = exit.out.find("\npolicy", exit.out.find("at the peak: predicted = measured"));
+  ASSERT_NE(by_tag, std::string::npos) << exit.out;
+  EXPECT_THAT(exit.out.substr(by_tag), AllOf(HasSubstr("checkpoints"), Not(HasSubstr(" / "))));
+
   const std::vector<std::string> csv = lines_of(bytes_of(out_dir("study") / "study.csv"));
   ASSERT_EQ(csv.size(), 1U + kAllCount);
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -80,6 +91,9 @@ TEST_F(Study, HasEveryPolicyWithTheSameBitsAndThePredictedMemory) {
     EXPECT_EQ(columns.size(), columns_of(csv[0]).size());
     EXPECT_EQ(columns.front(), names[i]);
     EXPECT_EQ(columns[1], columns[2]) << "predicted and measured peak";
+    for (std::size_t column = 4; columns_of(csv[0])[column].starts_with("predicted_"); column += 2) {
+      EXPECT_EQ(columns[column], columns[column + 1]) << columns_of(csv[0])[column];
+    }
     EXPECT_EQ(columns.back(), "yes");
   }
 }
@@ -134,6 +148,24 @@ TEST_F(Study, KeepsTheOtherSettingsOfTheTable) {
   EXPECT_GT(policies[1].at("by_tag").at("checkpoints"), 0);
   EXPECT_EQ(policies[1].at("peak_bytes"), policies[1].at("predicted_peak_bytes"));
   EXPECT_EQ(policies[0].at("grad_hashes"), policies[1].at("grad_hashes"));
+}
+
+TEST_F(Study, NeedsNoPolicyOfTheConfigurationForItsStores) {
+  const Exit exit = study("study", "none,full", {"activation_checkpointing.contiguous_memory_optimization=true"});
+  ASSERT_TRUE(exit.ok()) << exit.err;
+  const json report = report_in(out_dir("study"));
+  EXPECT_EQ(report.at("policies")[0].at("by_tag").at("checkpoints"), 0);
+  EXPECT_GT(report.at("policies")[1].at("by_tag").at("checkpoints"), 0);
+  expect_refused(study("run", "none,full", {"activation_checkpointing.number_checkpoints=4"}), "run",
+                 "has no effect with activation_checkpointing.contiguous_memory_optimization = false");
+}
+
+TEST_F(Study, OfOnePolicyComparesNothing) {
+  const Exit exit = study("study", "full");
+  ASSERT_TRUE(exit.ok()) << exit.err;
+  EXPECT_THAT(exit.out, AllOf(HasSubstr(" -  -\n"), Not(HasSubstr("1.00x"))));
+  const json report = report_in(out_dir("study"));
+  EXPECT_TRUE(report.at("policies")[0].at("same_bits").is_null());
 }
 
 TEST_F(Study, RefusesWhatItCannotRun) {

@@ -39,7 +39,6 @@ void enter(const Surroundings& surroundings, int out, int err) {
     const auto bytes = static_cast<rlim_t>(*surroundings.largest_file);
     const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
     setrlimit(RLIMIT_FSIZE, &limit);
-    std::signal(SIGXFSZ, SIG_IGN);  // so that write fails with an error, as on a full disk
   }
   for (const int stream : surroundings.closed_streams) {
     close(stream);

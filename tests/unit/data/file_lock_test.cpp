@@ -1,6 +1,7 @@
 #include "data/file_lock.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,16 @@ TEST(FileLock, HasOneHolder) {
               ThrowsMessage<DataError>(AllOf(HasSubstr(path.string()), HasSubstr("process " + id + " holds"))));
   first.reset();
   EXPECT_NO_THROW(FileLock{path});
+}
+
+TEST(FileLock, MakesAFileThatTheUmaskAloneRestricts) {
+  const TempDir dir;
+  const mode_t before = ::umask(0027);
+  const FileLock held(dir / "lock");
+  ::umask(before);
+  struct stat status {};
+  ASSERT_EQ(::stat((dir / "lock").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777U, 0640U);
 }
 
 TEST(FileLock, SaysNothingOfAHolderItCannotRead) {

@@ -1,6 +1,14 @@
 #include "data/prepare.h"
 
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <random>
+#include <thread>
 
 #include "data/dataset.h"
 #include "nn/base/error.h"
@@ -74,6 +82,50 @@ TEST_F(PrepareTest, AnErrorLeavesWhatWasThere) {
   EXPECT_THROW(prepare(config_), DataError);
   EXPECT_EQ(dir_.read("corpus.bin"), before);
   EXPECT_EQ(dir_.files(), 3U);  // text, corpus.bin and its tokenizer
+}
+
+TEST_F(PrepareTest, FollowsALinkToTheTokens) {
+  dir_.write("disk/tokens.bin", "old!");
+  std::filesystem::create_symlink(dir_ / "disk/tokens.bin", config_.output);
+  EXPECT_EQ(prepare(config_).tokens, 18);
+  EXPECT_TRUE(std::filesystem::is_symlink(config_.output));
+  EXPECT_EQ(dir_.read("disk/tokens.bin").size(), 2 * 18U);
+}
+
+using Texts = std::array<std::string, 2>;
+
+// noexcept: an error of the child must end it, not walk up into its copy of the tests.
+[[noreturn]] void prepare_in_turn(PrepareConfig config, const Texts& inputs) noexcept {
+  for (std::size_t turn = 0;; ++turn) {
+    config.inputs = {inputs.at(turn % inputs.size())};
+    prepare(config);
+  }
+}
+
+TEST_F(PrepareTest, KilledAtAnyMomentItLeavesNoTokensBesideAnotherVocabulary) {
+  constexpr int kRounds = 100;
+  const Texts texts{"to be or not to be", "a rose is a rose"};
+  const Texts inputs{dir_.write("0.txt", texts[0]).string(), dir_.write("1.txt", texts[1]).string()};
+  std::mt19937 random(1);
+  for (int round = 0; round < kRounds; ++round) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      prepare_in_turn(config_, inputs);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 10'000));
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    if (!std::filesystem::exists(config_.output)) {
+      continue;
+    }
+    const Dataset data = open_dataset({.train = {config_.output.string()}, .val_fraction = 0, .seq_len = 4});
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(data.train.size()));
+    data.train.copy(0, ids);
+    EXPECT_THAT(texts, testing::Contains(data.tokenizer->decode(ids))) << "round " << round;
+  }
 }
 
 TEST_F(PrepareTest, RefusesSettingsThatCannotBe) {

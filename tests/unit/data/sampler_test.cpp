@@ -148,7 +148,7 @@ TEST(RandomOrder, OneStartIsTheOnlyOne) {
   EXPECT_THAT(starts(next(sampler)), ElementsAre(0, 0, 0));
 }
 
-// Pins the sequence: a saved state must mean the same batches in every version.
+// Pins the sequence: a saved state means the same batches in every version, or checkpoints get another version too.
 TEST(RandomOrder, DrawsTheSameStartsForever) {
   Sampler sampler(counting(1000), config(Order::kRandom, 4, 8));
   EXPECT_THAT(starts(next(sampler)), ElementsAre(666, 290, 906, 530));

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <random>
@@ -19,6 +20,7 @@
 #include "nn/base/error.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temp_dir.h"
+#include "trainer/checksum.h"
 
 namespace retape::trainer {
 namespace {
@@ -31,6 +33,7 @@ using testing::IsEmpty;
 using testing::ThrowsMessage;
 
 constexpr std::string_view kSave1Step10 = "save-000001-step-00000010.safetensors";
+constexpr std::size_t kTableBytes = 4 * sizeof(std::uint64_t);  // checksums of the header and of three tensors
 
 // Weights that all have the value of the step, so that a mix of two checkpoints shows.
 class Weights {
@@ -170,6 +173,36 @@ TEST(Checkpoints, ACorruptNewestIsSkippedWithAWarning) {
   expect_whole(*latest.checkpoint);
 }
 
+TEST(Checkpoints, ACorruptOneTakesNoPlaceOfAWholeOne) {
+  const TempDir dir;
+  save(dir.path(), 10);
+  save(dir.path(), 20, 3);
+  const std::filesystem::path newest = save(dir.path(), 30, 3);
+  std::filesystem::resize_file(newest, std::filesystem::file_size(newest) - 1);
+  const LatestCheckpoint latest = open_latest_checkpoint(dir.path());
+  EXPECT_THAT(latest.not_whole, ElementsAre(newest));
+  save_checkpoint(dir.path(), 40, json{{"sampler", 40}}, Weights(40).tensors(), 2, latest.not_whole);
+  EXPECT_THAT(steps_in(dir.path()), ElementsAre(40, 20));
+}
+
+// Random order drew other rows then, so that going on would show some tokens twice.
+TEST(Checkpoints, OfTheFormerVersionAreRefusedAndNotTakenForCorrupt) {
+  const TempDir dir;
+  save(dir.path(), 5);
+  const std::filesystem::path path = save(dir.path(), 10);
+  std::string bytes = dir.read(path.filename().string());
+  const std::string key = R"(\"version\":)";
+  bytes.at(bytes.find(key) + key.size()) = '1';
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
+  header_bytes += sizeof header_bytes;
+  const std::uint64_t sum = checksum(std::as_bytes(std::span(bytes)).first(header_bytes));
+  std::memcpy(bytes.data() + bytes.size() - kTableBytes, &sum, sizeof sum);
+  dir.write(path.filename().string(), bytes);
+  EXPECT_THAT([&] { open_latest_checkpoint(dir.path()); },
+              ThrowsMessage<Error>(HasSubstr(path.string() + ": version: expected 2, got 1")));
+}
+
 TEST(Checkpoints, NoneThatIsWholeIsAnError) {
   const TempDir dir;
   dir.write(save(dir.path(), 10).filename().string(), "");
@@ -210,7 +243,6 @@ TEST(Checkpoints, SaysWhichTensorIsCorrupt) {
   const TempDir dir;
   const std::filesystem::path path = save(dir.path(), 10);
   std::string bytes = dir.read(kSave1Step10);
-  constexpr std::size_t kTableBytes = 4 * sizeof(std::uint64_t);  // header and three tensors
   bytes[bytes.size() - kTableBytes - 1] ^= 1;
   dir.write(kSave1Step10, bytes);
   EXPECT_THAT(

@@ -38,6 +38,12 @@ TEST_F(ConfigChecks, WithoutValidationDataEvaluationIsOffUnlessAskedFor) {
             "data.val_fraction), got 5");
 }
 
+TEST_F(ConfigChecks, ValidationDataAreNotTakenTwice) {
+  EXPECT_EQ(refusal("[data]\nval_fraction = 0.2\nval = \"v.txt\"\n"),
+            "gpt.toml:2:16: data.val_fraction: expected 0 or nothing beside data.val, got 0.2");
+  EXPECT_EQ(set({"data.val=v.txt"}).data.val_fraction, Config().data.val_fraction);
+}
+
 TEST_F(ConfigChecks, HeadsDivideDim) {
   EXPECT_EQ(refusal("[model]\nheads = 6\ndim = 100\n"),
             "gpt.toml:3:7: model.dim: expected a multiple of model.heads = 6, got 100");
@@ -57,6 +63,10 @@ TEST_F(ConfigChecks, TheCosineNeedsRoomAndAWayDown) {
       "gpt.toml:5:16: optimizer.warmup_steps: expected at most train.steps = 10 with the cosine schedule, got 11");
   EXPECT_EQ(refusal("[optimizer]\nlr = 1e-4\nmin_lr = 1e-3\n"),
             "gpt.toml:3:10: optimizer.min_lr: expected at most optimizer.lr = 0.0001, got 0.001");
+  EXPECT_EQ(refusal("[optimizer]\nmin_lr = 1e-4\n", {"optimizer.schedule=constant"}),
+            "--set optimizer.schedule=constant: optimizer.min_lr: expected 0 or nothing with the constant schedule, "
+            "got 0.0001");
+  EXPECT_EQ(set({"optimizer.schedule=constant", "optimizer.min_lr=0"}).optimizer.min_lr, 0);
   EXPECT_EQ(set({"train.steps=10", "optimizer.warmup_steps=10"}).optimizer.warmup_steps, 10);
   EXPECT_EQ(set({"optimizer.schedule=constant", "train.steps=10", "optimizer.warmup_steps=11"}).train.steps, 10);
 }
@@ -98,6 +108,21 @@ TEST_F(ConfigChecks, SettingsThatAPolicyDoesNotHaveAreNotIgnored) {
               HasSubstr("has no effect with activation_checkpointing.cpu_checkpointing = false"));
 }
 
+TEST_F(ConfigChecks, APolicyThatACommandBringsReplacesTheConfigurations) {
+  const auto studied = [](std::vector<std::string> settings) {
+    for (std::string& setting : settings) {
+      setting = "activation_checkpointing." + setting;
+    }
+    return load_config({}, settings, PolicyOf::command).activation_checkpointing;
+  };
+  EXPECT_TRUE(studied({"cpu_checkpointing=true"}).cpu_checkpointing);
+  EXPECT_TRUE(studied({"policy=none", "partition_activations=true"}).partition_activations);
+  EXPECT_TRUE(studied({"policy=selective", "profile=true"}).profile);
+  EXPECT_TRUE(studied({"policy=auto", "memory_budget=6GiB", "layers=2", "profile=true"}).profile);
+  EXPECT_THROW(studied({"number_checkpoints=4"}), ConfigError);
+  EXPECT_THROW(studied({"policy=full", "host_memory_limit=1GiB"}), ConfigError);
+}
+
 TEST_F(ConfigChecks, EveryKeyOfActivationCheckpointingIsRead) {
   Config config;
   ConfigOrigins origins;
@@ -125,6 +150,59 @@ TEST_F(ConfigChecks, KeysGoBeforeTheDeepSpeedFileWhichGoesBeforeDefaults) {
   EXPECT_FALSE(read.cpu_checkpointing);
   EXPECT_EQ(read.number_checkpoints, 7);
   EXPECT_FALSE(read.profile);
+}
+
+class DeepSpeedFile : public ConfigCase {
+ protected:
+  std::vector<std::string> settings_with(std::string_view text, const std::vector<std::string>& more) const {
+    const std::filesystem::path json = folder() / "ds.json";
+    std::ofstream(json) << text;
+    std::vector<std::string> settings{"activation_checkpointing.policy=full",
+                                      "activation_checkpointing.deepspeed_config=" + json.string()};
+    for (const std::string& setting : more) {
+      settings.push_back("activation_checkpointing." + setting);
+    }
+    return settings;
+  }
+  Config::ActivationCheckpointing read(std::string_view text, const std::vector<std::string>& more = {}) const {
+    return set(settings_with(text, more)).activation_checkpointing;
+  }
+  std::string refusal_of_file(std::string_view text, const std::vector<std::string>& more = {}) const {
+    return refusal_of_set(settings_with(text, more));
+  }
+};
+
+TEST_F(DeepSpeedFile, SaysSomething) {
+  EXPECT_EQ(refusal_of_file(R"({"train_batch_size": 8})"),
+            "ds.json: activation_checkpointing: expected a section with settings, got none");
+  EXPECT_EQ(refusal_of_file(R"({"activation_checkpointing": {}})"),
+            "ds.json: activation_checkpointing: expected a section with settings, got an empty one");
+}
+
+TEST_F(DeepSpeedFile, CountsWhatThereIs) {
+  constexpr std::string_view kCountAlone = R"({"activation_checkpointing": {"number_checkpoints": 4}})";
+  const std::string without_effect =
+      "ds.json: activation_checkpointing.number_checkpoints: has no effect with "
+      "activation_checkpointing.contiguous_memory_optimization = false";
+  EXPECT_EQ(refusal_of_file(kCountAlone), without_effect);
+  EXPECT_EQ(refusal_of_file(kCountAlone, {"contiguous_memory_optimization=false"}), without_effect);
+  EXPECT_EQ(read(kCountAlone, {"contiguous_memory_optimization=true"}).number_checkpoints, 4);
+
+  // A buffer that is turned off takes its count with it.
+  constexpr std::string_view kBuffer =
+      R"({"activation_checkpointing": {"contiguous_memory_optimization": true, "number_checkpoints": 4}})";
+  EXPECT_EQ(read(kBuffer).number_checkpoints, 4);
+  EXPECT_EQ(read(kBuffer, {"number_checkpoints=0"}).number_checkpoints, 0);
+  EXPECT_EQ(read(kBuffer, {"contiguous_memory_optimization=false"}).number_checkpoints, 0);
+}
+
+TEST_F(DeepSpeedFile, MayListItsDefaults) {
+  Config::ActivationCheckpointing read_back = read(R"({"activation_checkpointing": {
+      "partition_activations": false, "cpu_checkpointing": false, "contiguous_memory_optimization": false,
+      "number_checkpoints": null, "synchronize_checkpoint_boundary": false, "profile": false}})");
+  read_back.deepspeed_config.clear();
+  EXPECT_EQ(read_back, (Config::ActivationCheckpointing{.policy = CheckpointPolicy::full}));
+  EXPECT_EQ(read(R"({"activation_checkpointing": {"number_checkpoints": null}})").number_checkpoints, 0);
 }
 
 TEST_F(ConfigChecks, WhatThisVersionCannotDoIsSaid) {

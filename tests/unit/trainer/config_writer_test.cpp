@@ -9,6 +9,7 @@
 namespace retape::trainer {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -23,6 +24,15 @@ struct Change {
   void operator()(const schema::TextList& field) const { *field.value = {"a b", "\"", "c,d]"}; }
   void operator()(const schema::Choice& field) const { field.set(field.names.size() - 1 - field.get()); }
 };
+
+// Gives a key of the table something to work on.
+void put_in_force(std::string_view key, Config::ActivationCheckpointing& activations) {
+  activations.policy = key == "recompute"       ? CheckpointPolicy::selective
+                       : key == "memory_budget" ? CheckpointPolicy::automatic
+                                                : CheckpointPolicy::full;
+  activations.contiguous_memory_optimization = key == "number_checkpoints";
+  activations.cpu_checkpointing = key == "host_memory_limit";
+}
 
 class ConfigWriter : public ConfigCase {
  protected:
@@ -41,6 +51,9 @@ TEST_F(ConfigWriter, LoadsBackAsTheSameConfig) {
            {},
            {"model.preset=gpt2-xl", "model.layers=3"},
            {"data.val_fraction=0"},
+           {"data.val=v.txt"},
+           {"data.val=v.txt", "data.val_fraction=0"},
+           {"optimizer.schedule=constant"},
            {"data.train=[\"a\", \"b\"]", "run.memory_limit=6GiB", "optimizer.lr=1", "optimizer.betas=[0, 0.1]"}}) {
     const Config config = set(overrides);
     EXPECT_EQ(load(to_toml(config)), config) << to_toml(config);
@@ -55,14 +68,67 @@ TEST_F(ConfigWriter, EveryKeyKeepsItsValue) {
   for (std::size_t i = 0; i < count; ++i) {
     Config config;
     const schema::Key key = schema::keys_of(config)[i];
+    if (key.name == "deepspeed_config") {
+      continue;  // its settings are written
+    }
     if (key.table == "activation_checkpointing") {
-      config.activation_checkpointing.policy = CheckpointPolicy::full;
+      put_in_force(key.name, config.activation_checkpointing);
     }
     const Config before = config;
     std::visit(Change{}, key.field);
     EXPECT_NE(config, before) << key.full_name();
     EXPECT_EQ(read_back(config), config) << key.full_name() << "\n" << to_toml(config);
   }
+}
+
+// A run's own config.toml is loaded with all checks.
+TEST_F(ConfigWriter, EveryPolicyWithEveryStoreLoadsBack) {
+  const std::vector<std::vector<std::string>> policies{{"policy=full"},
+                                                       {"policy=full", "layers=2"},
+                                                       {"policy=selective", "recompute=[\"gelu\", \"ln_1\"]"},
+                                                       {"policy=block", "layers=3"},
+                                                       {"policy=uniform", "layers=2"},
+                                                       {"policy=nested", "layers=2"}};
+  const std::vector<std::vector<std::string>> stores{{},
+                                                     {"cpu_checkpointing=true"},
+                                                     {"cpu_checkpointing=true", "host_memory_limit=1GiB"},
+                                                     {"contiguous_memory_optimization=true"},
+                                                     {"contiguous_memory_optimization=true", "number_checkpoints=4"},
+                                                     {"cpu_checkpointing=true", "contiguous_memory_optimization=true"},
+                                                     {"cpu_checkpointing=true", "host_memory_limit=1GiB",
+                                                      "contiguous_memory_optimization=true", "number_checkpoints=4"}};
+  const auto expect_back = [this](const std::vector<std::string>& settings) {
+    std::vector<std::string> overrides;
+    for (const std::string& setting : settings) {
+      overrides.push_back("activation_checkpointing." + setting);
+    }
+    const Config config = set(overrides);
+    EXPECT_EQ(load(to_toml(config)), config) << to_toml(config);
+  };
+  expect_back({"policy=none"});
+  for (const std::vector<std::string>& policy : policies) {
+    for (const std::vector<std::string>& store : stores) {
+      for (const char* partition : {"true", "false"}) {
+        std::vector<std::string> settings = policy;
+        settings.insert(settings.end(), store.begin(), store.end());
+        settings.push_back(std::string("partition_activations=") + partition);
+        expect_back(settings);
+      }
+    }
+  }
+}
+
+TEST_F(ConfigWriter, WritesWhatDeepSpeedsFileSaysAndNotItsName) {
+  const std::filesystem::path json = folder() / "ds.json";
+  std::ofstream(json) << R"({"activation_checkpointing": {"cpu_checkpointing": true, "profile": true,
+                             "contiguous_memory_optimization": true, "number_checkpoints": 4}})";
+  Config config =
+      set({"activation_checkpointing.policy=full", "activation_checkpointing.deepspeed_config=" + json.string()});
+  std::filesystem::remove(json);
+  const std::string text = to_toml(config);
+  EXPECT_THAT(text, AllOf(HasSubstr("\nnumber_checkpoints = 4\n"), Not(HasSubstr("ds.json"))));
+  config.activation_checkpointing.deepspeed_config.clear();
+  EXPECT_EQ(load(text), config) << text;
 }
 
 TEST_F(ConfigWriter, IsPlainToRead) {

@@ -10,8 +10,11 @@ namespace retape::trainer {
 namespace {
 
 using testing::AllOf;
+using testing::ContainsRegex;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 std::string refusal_of(std::string_view list) {
@@ -93,21 +96,25 @@ TEST(StudyReport, FindsTheFirstStepThatDiffers) {
   EXPECT_EQ(first_difference(bits, {.losses = {1, 2, 3.5}, .grad_hashes = {10, 20, 30}}), 2);
 }
 
-// Two policies of which the second is slower, smaller and, at step 1, wrong.
+// Two policies of which the second is slower, smaller, not as predicted and, at step 1, wrong.
 StudyFindings findings() {
   nn::MemoryStats large{.peak = 4096, .activation_peak = 2048};
   large.at_peak_by_tag[static_cast<std::size_t>(nn::Tag::activations)] = 2048;
   nn::MemoryStats small{.peak = 3072, .activation_peak = 1024};
+  nn::MemoryStats expected = small;
+  constexpr auto kRecompute = static_cast<std::size_t>(nn::Tag::recompute);
+  expected.at_peak_by_tag[kRecompute] = 1024;
+  small.at_peak_by_tag[kRecompute] = 512;
   return {.steps = 3,
           .repeats = 1,
           .policies = {{.policy = "none",
-                        .predicted_peak_bytes = 4096,
+                        .predicted = large,
                         .measured = large,
                         .step_ms = {10, 8},
                         .recompute_share = {0, 0},
                         .bits = {.losses = {3, 2, 1}, .grad_hashes = {1, 2, 0xabc}}},
                        {.policy = "full:2",
-                        .predicted_peak_bytes = 3072,
+                        .predicted = expected,
                         .measured = small,
                         .step_ms = {12, 15},
                         .recompute_share = {0.2, 0.3},
@@ -129,13 +136,18 @@ TEST(StudyReport, NamesThePolicyAndTheStepThatDiffer) {
 
 TEST(StudyReport, IsATableACsvAndAJson) {
   const StudyFindings found = findings();
-  EXPECT_THAT(study_table(found), AllOf(HasSubstr("full:2"), HasSubstr("1.50x"), HasSubstr("25.0%"), HasSubstr("no")));
+  const std::string table = study_table(found);
+  EXPECT_THAT(table, AllOf(HasSubstr("full:2"), HasSubstr("1.50x"), HasSubstr("25.0%"), HasSubstr("no")));
+  EXPECT_THAT(table, AllOf(ContainsRegex("\nnone +2.0 KiB +0 B\n"), ContainsRegex("\nfull:2 +0 B  1.0 KiB / 512 B$"),
+                           Not(HasSubstr("gradients"))));
 
   const std::string csv = study_csv(found);
-  EXPECT_THAT(csv, StartsWith("policy,predicted_peak_bytes,peak_bytes,activation_peak_bytes,activations_bytes,"));
+  EXPECT_THAT(csv, StartsWith("policy,predicted_peak_bytes,peak_bytes,activation_peak_bytes,"
+                              "predicted_activations_bytes,activations_bytes,predicted_checkpoints_bytes,"));
   EXPECT_THAT(csv,
-              AllOf(HasSubstr("\nnone,4096,4096,2048,2048,0,"), HasSubstr(",9.000,8.000,10.000,0.0000,1.0000,yes\n"),
-                    HasSubstr("\nfull:2,3072,3072,1024,0,"), HasSubstr(",13.500,12.000,15.000,0.2500,1.5000,no\n")));
+              AllOf(HasSubstr("\nnone,4096,4096,2048,2048,2048,0,0,"),
+                    HasSubstr(",9.000,8.000,10.000,0.0000,1.0000,yes\n"), HasSubstr("\nfull:2,3072,3072,1024,0,0,"),
+                    HasSubstr(",1024,512,"), HasSubstr(",13.500,12.000,15.000,0.2500,1.5000,no\n")));
 
   const nlohmann::json json = nlohmann::json::parse(study_json(found));
   EXPECT_EQ(json.at("steps"), 3);
@@ -146,6 +158,22 @@ TEST(StudyReport, IsATableACsvAndAJson) {
   EXPECT_EQ(full.at("same_bits"), false);
   EXPECT_EQ(full.at("grad_hashes").at(2), "0000000000000abc");
   EXPECT_EQ(json.at("policies").at(0).at("by_tag").at("activations"), 2048);
+  EXPECT_EQ(full.at("predicted_by_tag").at("recompute"), 1024);
+  EXPECT_EQ(full.at("by_tag").at("recompute"), 512);
+}
+
+TEST(StudyReport, SaysNothingWhereThereIsNothingToCompareWith) {
+  StudyFindings alone = findings();
+  alone.policies.pop_back();
+  EXPECT_THAT(study_table(alone), AllOf(HasSubstr("       -  -\n"), Not(HasSubstr("yes"))));
+  EXPECT_THAT(study_csv(alone), EndsWith(",0.0000,,\n"));
+  const nlohmann::json once = nlohmann::json::parse(study_json(alone)).at("policies").at(0);
+  EXPECT_TRUE(once.at("relative_time").is_null());
+  EXPECT_TRUE(once.at("same_bits").is_null());
+
+  alone.repeats = 2;  // which have bits to compare, but no other policy's time
+  EXPECT_THAT(study_table(alone), HasSubstr("       -  yes\n"));
+  EXPECT_EQ(nlohmann::json::parse(study_json(alone)).at("policies").at(0).at("same_bits"), true);
 }
 
 }  // namespace
