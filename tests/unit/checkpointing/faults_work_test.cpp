@@ -81,6 +81,18 @@ TEST_F(NoEffect, F14_ANameThatMatchesNothingIsAnError) {
   EXPECT_NO_THROW(checkpointer_.require_effect(residuals()));
 }
 
+TEST_F(NoEffect, F14_ANameOfAValueThatIsKeptAllTheSameIsAnError) {
+  checkpointer_.configure();
+  checkpointer_.set_policy(selective({"gelu", "head_dx"}));
+  std::vector<nn::Residual> recorded = residuals();
+  recorded.push_back({.name = "head_dx", .op = "cross_entropy_head", .what = nn::Retain::keep});
+  EXPECT_THAT([&] { checkpointer_.require_effect(recorded); },
+              ThrowsMessage<ConfigError>("[checkpointing] recompute: expected names of values that can be let go, got "
+                                         "head_dx, which is kept"));
+  recorded.back().what = nn::Retain::recompute;
+  EXPECT_NO_THROW(checkpointer_.require_effect(recorded));
+}
+
 // Counts ops by region and name.
 class OpCounter final : public nn::TapeObserver {
  public:
