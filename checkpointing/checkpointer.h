@@ -54,7 +54,7 @@ class Checkpointer final : private nn::RetentionPolicy {
   // group. Starts as none().
   void set_policy(Policy policy) { policy_ = std::move(policy); }
   const Policy& policy() const { return policy_; }
-  // For recording a step. Before configure() it keeps everything.
+  // For recording a step; every tape should be made with it. Before configure() it keeps everything.
   nn::TapeOptions tape_options();
 
   // Runs function(args...) in a region of its own: see above. Throws Error before configure().
@@ -73,7 +73,7 @@ class Checkpointer final : private nn::RetentionPolicy {
   StoreStats store_stats() const;
   // What was copied to the host since the last call.
   Bytes take_offloaded_bytes();
-  // Times since the last call; empty unless the setting profile is on.
+  // Times since the last call, of tapes whose recording began while the setting profile was on.
   Profile take_profile();
 
   // What nothing came of would go unnoticed. Throws ConfigError where a policy that lets go has let nothing go, names

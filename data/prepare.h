@@ -25,8 +25,9 @@ struct PrepareResult {
   std::filesystem::path tokenizer_output;
 };
 
-// Writes the token file and the tokenizer. Both are on disk before either is put in place, so an error, a full disk
-// among them, leaves what was there. A kill may leave no token file, and never one beside the tokenizer of another.
+// Writes the token file and the tokenizer. Both are on disk before either is put in place, so an error in writing, a
+// full disk among them, leaves what was there. A kill, or an error in putting them in place, may leave no token file,
+// and never one beside the tokenizer of another.
 // Throws DataError and ConfigError.
 PrepareResult prepare(const PrepareConfig& config);
 

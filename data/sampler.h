@@ -1,12 +1,13 @@
 // Draws the batches of training. Which rows come is a function of a small state that is saved and restored.
 //
-//   random      epoch by epoch, the tokens are cut into rows of T from an offset that each epoch draws anew: every
-//   token
-//               is seen before any is seen again, in windows that differ from epoch to epoch. From a row that each
-//               epoch draws anew, rows follow in steps of the golden section of the epoch, so that any few in a row, a
-//               batch above all, come from all over the tokens. Where row k of the run starts depends on the seed and
-//               on k alone, so R ranks with B rows draw what one rank with R B rows draws
-//   sequential  the rows follow each other through the tokens: with one rank, row b of step s starts at (s B + b) T.
+//   random
+//               epoch by epoch, the tokens are cut into rows of T from an offset that each epoch draws anew: every
+//               token is seen before any is seen again, in windows that differ from epoch to epoch. From a row that
+//               each epoch draws anew, rows follow in steps of the golden section of the epoch, so that any few in a
+//               row, a batch above all, come from all over the tokens. Where row k of the run starts depends on the
+//               seed and on k alone, so R ranks with B rows draw what one rank with R B rows draws
+//   sequential
+//               the rows follow each other through the tokens: with one rank, row b of step s starts at (s B + b) T.
 //               When the next global batch does not fit whole, it comes from the start again
 #pragma once
 

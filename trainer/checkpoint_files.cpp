@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "data/atomic_file.h"
+#include "data/mapped_file.h"
 #include "nn/base/error.h"
 #include "trainer/checksum.h"
 
@@ -213,6 +214,21 @@ std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& direc
   return entries;
 }
 
+namespace {
+
+// What cannot be read now may be good; what was read, or is empty, and did not verify is not.
+bool was_read(const std::filesystem::path& path) {
+  try {
+    const data::MappedFile file(path);
+    return true;
+  } catch (const DataError&) {
+    std::error_code error;
+    return std::filesystem::file_size(path, error) == 0 && !error;
+  }
+}
+
+}  // namespace
+
 LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory) {
   LatestCheckpoint latest;
   for (const CheckpointEntry& entry : list_checkpoints(directory)) {
@@ -221,7 +237,9 @@ LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory) 
       return latest;
     } catch (const DataError& error) {
       latest.warnings.emplace_back(error.what());
-      latest.not_whole.push_back(entry.path);
+      if (was_read(entry.path)) {
+        latest.not_whole.push_back(entry.path);
+      }
     }
   }
   require<DataError>(latest.warnings.empty(), "[checkpoint] {}: none of the {} checkpoints is whole; the newest: {}",

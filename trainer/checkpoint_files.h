@@ -77,8 +77,8 @@ std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& direc
 
 struct LatestCheckpoint {
   std::optional<Checkpoint> checkpoint;          // nothing if the folder has none
-  std::vector<std::string> warnings;             // a line for each newer one that was skipped because it is corrupt
-  std::vector<std::filesystem::path> not_whole;  // their files
+  std::vector<std::string> warnings;             // a line for each newer one that was skipped
+  std::vector<std::filesystem::path> not_whole;  // those of them that could be read, and are corrupt
 };
 
 // Opens the newest checkpoint that verifies. Throws DataError if there are some and none does.

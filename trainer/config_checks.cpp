@@ -71,18 +71,11 @@ void check_evaluation(const Config& config, const ConfigOrigins& origins) {
   require<ConfigError>(config.train.eval_every == 0 || has_validation_data(config.data),
                        "{}: train.eval_every: expected 0 without validation data (data.val, data.val_fraction), got {}",
                        origins.place_of({"train.eval_every", "data.val_fraction"}), config.train.eval_every);
-  const Config::Data& data = config.data;
-  require<ConfigError>(data.val.empty() || data.val_fraction == 0 || !origins.is_set("data.val_fraction"),
-                       "{}: data.val_fraction: expected 0 or nothing beside data.val, got {}",
-                       origins.place_of({"data.val_fraction", "data.val"}), data.val_fraction);
 }
 
 void check_schedule(const Config& config, const ConfigOrigins& origins) {
   const Config::Optimizer& optimizer = config.optimizer;
   if (optimizer.schedule != ScheduleChoice::cosine) {
-    require<ConfigError>(optimizer.min_lr == 0,
-                         "{}: optimizer.min_lr: expected 0 or nothing with the constant schedule, got {}",
-                         origins.place_of({"optimizer.min_lr", "optimizer.schedule"}), optimizer.min_lr);
     return;
   }
   require<ConfigError>(optimizer.min_lr <= optimizer.lr,

@@ -55,12 +55,8 @@ struct Value {
 
 // What has no effect is refused when read, so it is not written. Nor is DeepSpeed's file, whose settings are.
 bool is_in_force(const Config& config, const schema::Key& key) {
-  if (key.table == "activation_checkpointing") {
-    return key.name != "deepspeed_config" && what_disables(config.activation_checkpointing, key.name).empty();
-  }
-  const bool is_unused_fraction =
-      key.full_name() == "data.val_fraction" && !config.data.val.empty() && config.data.val_fraction != 0;
-  return !is_unused_fraction;
+  return key.table != "activation_checkpointing" ||
+         (key.name != "deepspeed_config" && what_disables(config.activation_checkpointing, key.name).empty());
 }
 
 }  // namespace

@@ -55,7 +55,8 @@ class CheckpointStore final : public nn::SavedStore {
 
   // Throws Error for a value that the slab has no room for; OutOfMemory of the device; what a transfer threw that this
   // call waited for. Where values are partitioned every rank must save, prefetch and fetch the same ones in the same
-  // order: ranks that come to gather different ones all throw CommError in fetch.
+  // order: ranks that come to gather different ones all throw CommError in fetch, and after a step that they did not
+  // record alike they need new stores.
   std::unique_ptr<nn::SavedValue> save(nn::Tensor value, const nn::ValueInfo& info) override;
 
   // Lets the slab and the host's cached memory go, as soon as no value uses them.
