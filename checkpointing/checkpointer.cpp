@@ -124,6 +124,12 @@ void Checkpointer::left_regions() const {
 // What is not the same on all ranks must not be partitioned over them (Megatron-LM's sequence-parallel shards).
 nn::Decision Checkpointer::keep_checkpoint(const nn::ValueInfo& value) const {
   const bool split = settings_.partition_activations && value.placement == nn::Placement::replicated;
+  if (settings_.partition_activations && !split && !std::exchange(told_of_shards_, true)) {
+    warn_(
+        fmt::format("[checkpointing] partition_activations: expected a replicated value, got {}, a shard; it is kept "
+                    "whole, as others will be",
+                    value.name));
+  }
   if (!split && !settings_.contiguous_memory_optimization && !settings_.cpu_checkpointing) {
     return {.what = nn::Retain::keep, .tag = nn::Tag::checkpoints};
   }

@@ -36,7 +36,8 @@ namespace retape::checkpointing {
 // must outlive it. Belongs to the rank's thread.
 class Checkpointer final : private nn::RetentionPolicy {
  public:
-  // `warn` is told what does not stop a run: that host memory is exhausted. None: standard error.
+  // `warn` is told, once, what does not stop a run: that host memory is exhausted, or that a value to partition is a
+  // shard. None: standard error.
   explicit Checkpointer(nn::Context& context, parallel::Topology topology = parallel::Topology::single(),
                         std::function<void(const std::string&)> warn = nullptr);
   ~Checkpointer() override;
@@ -99,6 +100,7 @@ class Checkpointer final : private nn::RetentionPolicy {
   std::function<void(const std::string&)> warn_;
   Settings settings_;
   Policy policy_;
+  mutable bool told_of_shards_ = false;     // once, by a decision
   std::shared_ptr<CheckpointStore> store_;  // null before configure()
   Bytes taken_offloaded_bytes_ = 0;         // of the store's, that take_offloaded_bytes() has returned
   Bytes left_offloaded_bytes_ = 0;          // of former stores, that it has not

@@ -188,6 +188,10 @@ TEST(Faults, F19_NorIsThatOfANamedRegion) {
     EXPECT_EQ(residuals[1].what, nn::Retain::recompute);
     EXPECT_EQ(rank.activation_bytes(), 2 * 256);  // the input, as a checkpoint, and x
     tape.backward(probes.loss(tape, std::move(x)));
+    const std::string told =
+        "[checkpointing] partition_activations: expected a replicated value, got probe, a shard; it is kept whole, as "
+        "others will be";
+    EXPECT_EQ(rank.warnings, std::vector<std::string>{told});
   });
 }
 
