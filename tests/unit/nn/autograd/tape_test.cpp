@@ -7,7 +7,7 @@
 
 #include "tests/support/meter.h"
 #include "tests/support/policies.h"
-#include "tests/unit/nn/autograd/toy_ops.h"
+#include "tests/unit/nn/autograd/tape_case.h"
 
 namespace retape::nn {
 namespace {
@@ -20,21 +20,8 @@ using toy::Log;
 using toy::Sum;
 using toy::TwoStage;
 
-class TapeTest : public testing::Test {
+class TapeTest : public TapeCase {
  protected:
-  TapeTest() : device_({.kind = DeviceKind::cpu, .threads = 1}), context_(device_, {.seed = 7, .offset = 0}) {}
-
-  Tensor scalar(float value) {
-    Tensor tensor(device_, Shape{}, DType::f32, Tag::parameters);
-    tensor.from_host<float>(std::array{value});
-    return tensor;
-  }
-
-  template <class Op>
-  Var apply(Tape& tape, Var x, int id) {
-    return tape.run<Op>({&log_, id}, {std::move(x)});
-  }
-
   // `blocks` regions of `ops` ops each, grouped by `group` regions where that is not 0.
   Var chain(Tape& tape, Var x, int blocks, int ops, int group = 0) {
     int id = 0;
@@ -53,11 +40,6 @@ class TapeTest : public testing::Test {
   }
 
   float gradient() { return slot_.gradient.to_host<float>().front(); }
-
-  Device device_;
-  Context context_;
-  Log log_;
-  GradientSlot slot_;
 };
 
 TEST_F(TapeTest, DifferentiatesAChain) {
