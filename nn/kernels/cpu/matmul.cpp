@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "nn/kernels/cpu/onednn_matmul.h"
 #include "nn/kernels/cpu/widened_matmul.h"
 #include "nn/runtime/allocator.h"
 #include "nn/runtime/cpu/machine.h"
@@ -88,8 +89,9 @@ Desc matrix(std::int64_t rows, std::int64_t columns, std::int64_t stride, DType 
   return {Dims{rows, columns}, to_dnnl(dtype), strides};
 }
 
-Desc any_layout(const Desc& desc) {
-  return {desc.dims(), desc.data_type(), dnnl::memory::format_tag::any};
+// A matrix in whatever layout oneDNN's kernel likes best.
+Desc any_layout(std::int64_t rows, std::int64_t columns, DType dtype) {
+  return {Dims{rows, columns}, to_dnnl(dtype), dnnl::memory::format_tag::any};
 }
 
 dnnl::primitive_attr own_scratchpad() {
@@ -133,7 +135,7 @@ Plan::Plan(const dnnl::engine& engine, const Part& part) : engine_(engine) {
   const Desc b = matrix(kernel.k, kernel.n, kernel.transpose_b ? kernel.k : kernel.n, kernel.in, kernel.transpose_b);
   const Desc c = matrix(kernel.m, kernel.n, kernel.n, kernel.out);
   const Desc bias = kernel.bias != nullptr ? matrix(1, kernel.n, kernel.n, kernel.in) : Desc();
-  const Desc wanted_b = packs_b(kernel) ? any_layout(b) : b;
+  const Desc wanted_b = packs_b(kernel) ? any_layout(kernel.k, kernel.n, kernel.in) : b;
 
   dnnl::primitive_attr attributes = own_scratchpad();
   if (kernel.accumulate) {
@@ -141,9 +143,7 @@ Plan::Plan(const dnnl::engine& engine, const Part& part) : engine_(engine) {
     add_to_c.append_sum(1.0F);
     attributes.set_post_ops(add_to_c);
   }
-  const dnnl::matmul::desc product =
-      kernel.bias != nullptr ? dnnl::matmul::desc(a, wanted_b, bias, c) : dnnl::matmul::desc(a, wanted_b, c);
-  const dnnl::matmul::primitive_desc chosen(product, attributes, engine);
+  const dnnl::matmul::primitive_desc chosen = describe_matmul(engine, a, wanted_b, bias, c, attributes);
   multiply_ = dnnl::matmul(chosen);
 
   a_ = unbound(a);
@@ -245,10 +245,9 @@ void take_threads(const Machine& machine) {
 bool has_bf16(Machine& machine) {
   return machine.cached<bool>("matmul has bf16", [&] {
     const Desc square = matrix(64, 64, 64, DType::bf16);
-    const dnnl::matmul::desc product(square, square, square);
     constexpr bool kMayBeAbsent = true;
     return static_cast<bool>(
-        dnnl::matmul::primitive_desc(product, dnnl::primitive_attr(), machine.engine(), kMayBeAbsent));
+        describe_matmul(machine.engine(), square, square, Desc(), square, dnnl::primitive_attr(), kMayBeAbsent));
   });
 }
 
