@@ -63,7 +63,7 @@ Bytes measure_slab(Config config, std::int64_t vocab) {
 
 bool fits(const Config& config, std::int64_t vocab, Bytes limit) {
   try {
-    PlannedRun(config, vocab, limit, measure_slab(config, vocab));
+    [[maybe_unused]] const PlannedRun run(config, vocab, limit, measure_slab(config, vocab));
     return true;
   } catch (const OutOfMemory&) {
     return false;

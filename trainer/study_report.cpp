@@ -85,6 +85,7 @@ std::string predicted_and_measured(Bytes predicted, Bytes measured) {
 std::string tag_table(const std::vector<PolicyFindings>& policies, std::size_t width) {
   std::string head = fmt::format("{:<{}}", "policy", width);
   std::vector<std::string> lines;
+  lines.reserve(policies.size());
   for (const PolicyFindings& policy : policies) {
     lines.push_back(fmt::format("\n{:<{}}", policy.policy, width));
   }

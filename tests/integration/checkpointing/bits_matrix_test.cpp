@@ -70,9 +70,9 @@ std::vector<Trajectory> train(const trainer::Config& config, int ranks) {
 
 // Everything kept, on one rank that has nobody to share with: what all others have to come to.
 const Trajectory& reference(nn::DType dtype) {
-  static const Trajectory f32 = train_alone(tiny_config({.dtype = nn::DType::f32}));
-  static const Trajectory bf16 = train_alone(tiny_config({.dtype = nn::DType::bf16}));
-  return dtype == nn::DType::f32 ? f32 : bf16;
+  static const Trajectory kF32 = train_alone(tiny_config({.dtype = nn::DType::f32}));
+  static const Trajectory kBf16 = train_alone(tiny_config({.dtype = nn::DType::bf16}));
+  return dtype == nn::DType::f32 ? kF32 : kBf16;
 }
 
 bool same_parameters(const Trajectory& a, const Trajectory& b) {

@@ -163,7 +163,7 @@ TEST(Faults, F19_APartIsNeverPartitionedAgain) {
       continue;
     }
     on_ranks(2, [&](Rank& rank) {
-      const auto seed = static_cast<std::uint64_t>(10 + rank.rank);
+      const auto seed = std::uint64_t{10} + static_cast<std::uint64_t>(rank.rank);
       rank.checkpointer.configure(store);
       Rank plain;
       EXPECT_EQ(gradient_of(rank, seed, true), gradient_of(plain, seed, false));

@@ -177,7 +177,8 @@ TEST(Policy, RefusesCountsBelowOneAndNoNames) {
     for (const int count : {0, -1}) {
       const std::string message =
           fmt::format("[checkpointing] {}: expected a count of regions above 0, got {}", name, count);
-      EXPECT_THAT(std::bind(make, count), ThrowsMessage<ConfigError>(message));
+      const auto make_it = [&make = make, count] { return make(count); };
+      EXPECT_THAT(make_it, ThrowsMessage<ConfigError>(message));
     }
   }
   EXPECT_THAT([] { selective({}); },

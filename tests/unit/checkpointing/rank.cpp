@@ -31,8 +31,10 @@ void on_ranks(int ranks, const std::function<void(Rank&)>& body) {
 }
 
 std::vector<Overrides> all_stores() {
+  constexpr int kStores = 8;
   std::vector<Overrides> stores;
-  for (int bits = 0; bits < 8; ++bits) {
+  stores.reserve(kStores);
+  for (int bits = 0; bits < kStores; ++bits) {
     stores.push_back({.partition_activations = (bits & 1) != 0,
                       .contiguous_memory_optimization = (bits & 2) != 0,
                       .cpu_checkpointing = (bits & 4) != 0,

@@ -1,5 +1,6 @@
 #include "checkpointing/settings.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -134,8 +135,8 @@ TEST_F(DeepSpeedConfig, RefusesOtherTypes) {
   for (const std::string key : {"partition_activations", "cpu_checkpointing", "contiguous_memory_optimization",
                                 "synchronize_checkpoint_boundary", "profile"}) {
     for (const std::string value : {"1", "\"true\"", "null", "[true]", "{}", "1.5"}) {
-      EXPECT_EQ(refusal_of_entry('"' + key + "\": " + value),
-                "ds.json: activation_checkpointing." + key + ": expected true or false, got " + value);
+      EXPECT_EQ(refusal_of_entry(fmt::format(R"("{}": {})", key, value)),
+                fmt::format("ds.json: activation_checkpointing.{}: expected true or false, got {}", key, value));
     }
   }
   for (const std::string value : {"true", "\"4\"", "1.5", "0", "-3", "[]", "1e30", "18446744073709551615"}) {

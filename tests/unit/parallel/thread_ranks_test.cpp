@@ -46,6 +46,7 @@ std::vector<float> sum_in_order(int ranks, Elems elems) {
 
 std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
   std::vector<std::uint32_t> bits;
+  bits.reserve(values.size());
   for (const float value : values) {
     bits.push_back(std::bit_cast<std::uint32_t>(value));
   }
@@ -117,8 +118,8 @@ TEST_P(Sizes, BroadcastGivesTheRootsData) {
 
 TEST(ThreadRanks, GatherOddByteCountsInPlace) {
   const auto wholes = on_ranks(3, [](Communicator& communicator) {
-    std::string whole(3 * 7, '.');
-    char* own = whole.data() + communicator.rank() * 7;
+    std::string whole(21, '.');
+    char* own = whole.data() + std::ptrdiff_t{7} * communicator.rank();
     std::fill_n(own, 7, static_cast<char>('a' + communicator.rank()));
     communicator.all_gather(own, whole.data(), 7);
     return whole;
@@ -128,12 +129,12 @@ TEST(ThreadRanks, GatherOddByteCountsInPlace) {
 
 TEST(ThreadRanks, ReduceScatterInPlace) {
   const auto parts = on_ranks(4, [](Communicator& communicator) {
-    std::vector<float> values = values_of(communicator.rank(), 4 * 9);
-    float* own = values.data() + communicator.rank() * 9;
+    std::vector<float> values = values_of(communicator.rank(), 36);
+    float* own = values.data() + std::ptrdiff_t{9} * communicator.rank();
     communicator.reduce_scatter_sum(values.data(), own, 9);
     return std::vector<float>(own, own + 9);
   });
-  const std::vector<float> sum = sum_in_order(4, 4 * 9);
+  const std::vector<float> sum = sum_in_order(4, 36);
   for (std::size_t rank = 0; rank < 4; ++rank) {
     const auto begin = sum.begin() + static_cast<std::ptrdiff_t>(rank) * 9;
     EXPECT_EQ(bits_of(parts[rank]), bits_of({begin, begin + 9}));
@@ -213,7 +214,7 @@ TEST(ThreadRanks, DuplicateServesAnotherThread) {
     const std::unique_ptr<Communicator> other = world.split(0);
     const auto count_up = [](Communicator& communicator, int rounds) {
       for (int i = 0; i < rounds; ++i) {
-        float sum = static_cast<float>(i);
+        auto sum = static_cast<float>(i);
         communicator.all_reduce_sum(&sum, 1);
         EXPECT_EQ(sum, static_cast<float>(3 * i));
       }

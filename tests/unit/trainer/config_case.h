@@ -29,6 +29,14 @@ class ConfigCase : public testing::Test {
 
   static Config set(const std::vector<std::string>& overrides) { return load_config({}, overrides); }
 
+  // The overrides that set these of the table [activation_checkpointing].
+  static std::vector<std::string> checkpointing_settings(std::vector<std::string> settings) {
+    for (std::string& setting : settings) {
+      setting.insert(0, "activation_checkpointing.");
+    }
+    return settings;
+  }
+
   // The message of the ConfigError, with the folder left out of it; fails the test where there is none.
   std::string refusal(std::string_view text, const std::vector<std::string>& overrides = {}) const {
     write(text);

@@ -83,12 +83,8 @@ TEST_F(ConfigChecks, SettingsOfAPolicyThatIsNoneAreNotIgnored) {
 }
 
 TEST_F(ConfigChecks, SettingsThatAPolicyDoesNotHaveAreNotIgnored) {
-  const auto refusal_with = [&](const std::vector<std::string>& settings) {
-    std::vector<std::string> all;
-    for (const std::string& setting : settings) {
-      all.push_back("activation_checkpointing." + setting);
-    }
-    return refusal_of_set(all);
+  const auto refusal_with = [this](const std::vector<std::string>& settings) {
+    return refusal_of_set(checkpointing_settings(settings));
   };
   EXPECT_EQ(
       refusal_with({"policy=full", "recompute=[\"gelu\"]"}),
@@ -105,11 +101,8 @@ TEST_F(ConfigChecks, SettingsThatAPolicyDoesNotHaveAreNotIgnored) {
 }
 
 TEST_F(ConfigChecks, APolicyThatACommandBringsReplacesTheConfigurations) {
-  const auto studied = [](std::vector<std::string> settings) {
-    for (std::string& setting : settings) {
-      setting = "activation_checkpointing." + setting;
-    }
-    return load_config({}, settings, PolicyOf::command).activation_checkpointing;
+  const auto studied = [](const std::vector<std::string>& settings) {
+    return load_config({}, checkpointing_settings(settings), PolicyOf::command).activation_checkpointing;
   };
   EXPECT_TRUE(studied({"cpu_checkpointing=true"}).cpu_checkpointing);
   EXPECT_TRUE(studied({"policy=none", "partition_activations=true"}).partition_activations);

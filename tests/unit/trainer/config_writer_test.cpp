@@ -98,11 +98,7 @@ TEST_F(ConfigWriter, EveryPolicyWithEveryStoreLoadsBack) {
                                                      {"cpu_checkpointing=true", "host_memory_limit=1GiB",
                                                       "contiguous_memory_optimization=true", "number_checkpoints=4"}};
   const auto expect_back = [this](const std::vector<std::string>& settings) {
-    std::vector<std::string> overrides;
-    for (const std::string& setting : settings) {
-      overrides.push_back("activation_checkpointing." + setting);
-    }
-    const Config config = set(overrides);
+    const Config config = set(checkpointing_settings(settings));
     EXPECT_EQ(load(to_toml(config)), config) << to_toml(config);
   };
   expect_back({"policy=none"});

@@ -25,10 +25,12 @@ void adamw(benchmark::State& state) {
   measure(state, kernel, elems * (7 * size_of(DType::f32) + (with_working ? size_of(DType::bf16) : 0)));
 }
 
+constexpr std::int64_t kMatrix = std::int64_t{768} * 3072;
+
 BENCHMARK(adamw)
     ->ArgNames({"elems", "working"})
-    ->Args({768 * 3072, 0})
-    ->Args({768 * 3072, 1})
+    ->Args({kMatrix, 0})
+    ->Args({kMatrix, 1})
     ->Args({20'000'000, 0})
     ->Args({20'000'000, 1})
     ->UseRealTime()

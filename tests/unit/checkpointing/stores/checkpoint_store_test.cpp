@@ -182,7 +182,7 @@ TEST(CheckpointStore, TakesAShardWholeWhereItPartitionsTheRest) {
         const StoreOptions options{.partition = true, .contiguous = contiguous, .host = host, .slab_bytes = 256_KiB};
         StoreRig rig(options, parallel::Group(communicator.split(0)));
         const Elems elems = 1000 + communicator.rank();
-        const auto seed = static_cast<std::uint64_t>(5 + communicator.rank());
+        const auto seed = std::uint64_t{5} + static_cast<std::uint64_t>(communicator.rank());
         const Saved shard = rig.save(rig.make({elems}, DType::f32, seed), "qkv", nn::Placement::shard);
         EXPECT_EQ(shard->place(), host ? "offloaded" : contiguous ? "contiguous" : "in place");
         EXPECT_EQ(rig.store->stats().partitioned, 0);

@@ -15,7 +15,6 @@ namespace retape::checkpointing {
 namespace {
 
 using nn::DType;
-using nn::Tag;
 using nn::Tensor;
 using Saved = std::unique_ptr<nn::SavedValue>;
 

@@ -16,7 +16,6 @@ using toy::AddNoise;
 using toy::DoubleReadingInput;
 using toy::DoubleReadingNothing;
 using toy::DoubleReadingOutput;
-using toy::Log;
 using toy::Sum;
 using toy::TwoStage;
 

@@ -55,7 +55,7 @@ struct Parameter {
 
 // Gradients of very different sizes, one in three with a part that stays the same.
 std::vector<float> gradient(Elems elems, int t) {
-  auto values = random_values<float>(elems, static_cast<std::uint64_t>(100 + t));
+  auto values = random_values<float>(elems, std::uint64_t{100} + static_cast<std::uint64_t>(t));
   for (std::size_t i = 0; i < values.size(); ++i) {
     values[i] = (values[i] + (i % 3 == 0 ? 0.5F : 0.0F)) * std::pow(10.0F, -static_cast<float>(i % 7));
   }

@@ -17,7 +17,6 @@ namespace {
 using testing::is_close;
 using testing::random_values;
 using testing::same_bits;
-using testing::to_double;
 using testing::tolerance;
 
 const std::vector<std::pair<std::int64_t, std::int64_t>> kShapes{{1, 1}, {4, 5}, {9, 97}, {3, 2048}, {2, 50257}};

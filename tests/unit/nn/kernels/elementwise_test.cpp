@@ -87,6 +87,7 @@ TYPED_TEST(ScaleKernel, IsTheReferenceForEveryPairOfTypes) {
     const auto x = random_values<In>(elems, 1);
     auto out = random_values<Out>(elems, 2);
     std::vector<double> expected;
+    expected.reserve(x.size());
     for (const In value : x) {
       expected.push_back(0.375 * to_double(value));
     }

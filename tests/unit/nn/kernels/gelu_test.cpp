@@ -45,6 +45,7 @@ TYPED_TEST(GeluKernel, ForwardIsTheReference) {
     std::vector<TypeParam> y(x.size());
     run_kernel(GeluForward{.x = x.data(), .y = y.data(), .elems = elems, .dtype = kDTypeOf<TypeParam>});
     std::vector<double> expected;
+    expected.reserve(x.size());
     for (const TypeParam value : x) {
       expected.push_back(gelu(to_double(value)));
     }
