@@ -4,7 +4,7 @@ CONFIG ?= configs/gpt.toml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help train test build bench sanitize format lint check-format clean dependencies lint-dependencies
+.PHONY: help train test build bench sanitize format lint check-format clean dependencies format-dependencies lint-dependencies
 
 help:
 	@echo 'make train      trains on CONFIG ($(CONFIG)), with ARGS="--set table.key=value ..."'
@@ -40,14 +40,17 @@ build/%/build.ninja: | dependencies
 dependencies:
 	@scripts/install-dependencies
 
-format: lint-dependencies
+format: format-dependencies
 	scripts/format
 
-check-format: lint-dependencies
+check-format: format-dependencies
 	scripts/format --check
 
-lint: check-format build/release/build.ninja
+lint: check-format lint-dependencies build/release/build.ninja
 	scripts/lint build/release
+
+format-dependencies:
+	@scripts/install-dependencies format
 
 lint-dependencies:
 	@scripts/install-dependencies lint

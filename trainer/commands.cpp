@@ -36,7 +36,8 @@ struct TrainedModel {
   std::unique_ptr<Learner> learner;
 
   TrainedModel(const Config& config, const std::optional<Checkpoint>& checkpoint, std::int64_t vocab)
-      : device(open_device(config)), learner(std::make_unique<Learner>(*device, config, vocab)) {
+      : device(open_device(config)),
+        learner(std::make_unique<Learner>(*device, config, vocab, LearnerOptions{.trains = false})) {
     load_weights(config, checkpoint, *learner);
   }
 };

@@ -24,7 +24,7 @@ Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab, L
     : config_(config),
       context_(device, {.seed = static_cast<std::uint64_t>(config.run.seed), .offset = 0}),
       model_(device, gpt_shape(config, vocab)),
-      optimizer_(context_, model_.parameters(),
+      optimizer_(context_, options.trains ? model_.parameters() : nn::Parameters(),
                  {.beta1 = config.optimizer.betas[0],
                   .beta2 = config.optimizer.betas[1],
                   .eps = config.optimizer.eps,

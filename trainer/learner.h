@@ -33,6 +33,7 @@ struct StepResult {
 
 struct LearnerOptions {
   parallel::Topology topology = parallel::Topology::single();
+  bool trains = true;    // false: weights are only read, and the optimizer keeps no moments
   Bytes slab_bytes = 0;  // for contiguous checkpoints whose number is not set; from plan_memory()
   std::function<void(const std::string&)> warn;   // none: standard error
   std::function<void(const nn::Tape&)> recorded;  // sees the tape of every micro-step between forward and backward

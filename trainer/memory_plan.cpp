@@ -9,11 +9,19 @@
 namespace retape::trainer {
 namespace {
 
-// Two steps and an evaluation on meta.
+// The device whose workspaces the meta device is to know.
+nn::DeviceKind modelled(const Config& config) {
+  return config.run.device == DeviceChoice::cuda ? nn::DeviceKind::cuda : nn::DeviceKind::cpu;
+}
+
+// Two steps and an evaluation on meta. Throws DeviceError where this build lacks the device that the run is for.
 class PlannedRun {
  public:
   PlannedRun(const Config& config, std::int64_t vocab, std::optional<Bytes> limit, Bytes slab_bytes)
-      : device_({.kind = nn::DeviceKind::meta, .threads = static_cast<int>(config.run.threads), .memory_limit = limit}),
+      : device_({.kind = nn::DeviceKind::meta,
+                 .threads = static_cast<int>(config.run.threads),
+                 .memory_limit = limit,
+                 .modelled = modelled(config)}),
         learner_(device_, config, vocab,
                  {.slab_bytes = slab_bytes,
                   .warn = [this](const std::string& warning) { notes_.push_back(warning); },

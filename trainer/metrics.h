@@ -1,11 +1,11 @@
 // out_dir/metrics.jsonl: an object per step and per evaluation.
 //
-//   {"step": 0, "loss": ..., "lr": ..., "grad_norm": ..., "tokens": ..., "step_ms": ..., "tokens_per_s": ..., "mfu":
-//   ...,
-//    "peak_bytes": ..., "activation_peak_bytes": ..., "recompute_ms": ..., "offload_bytes": ...}
+//   {"step": 0, "loss": ..., "lr": ..., "grad_norm": ..., "tokens": ..., "step_ms": ..., "tokens_per_s": ...,
+//    "mfu": ..., "peak_bytes": ..., "activation_peak_bytes": ..., "recompute_ms": ..., "offload_bytes": ...}
 //   {"step": 200, "val_loss": ...}
 //
-// with "grad_hash", "grad_norms" (before clipping, by Hugging Face name) and "profile" (times of the step by region)
+// A step's number counts from 0, an evaluation's says how many steps were done, as all messages to users do. Besides:
+// "grad_hash", "grad_norms" (before clipping, by Hugging Face name) and "profile" (times of the step by region)
 // where the run asks for them.
 #pragma once
 

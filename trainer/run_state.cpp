@@ -20,7 +20,7 @@ struct NamedTensor {
   nn::Tensor tensor;
 };
 
-// Everything that a step changes, in the order of the parameters.
+// Everything that a step changes, in the order of the parameters; the weights alone where no step is to come.
 std::vector<NamedTensor> tensors_of(Learner& learner) {
   std::vector<NamedTensor> tensors;
   const nn::Parameters& parameters = learner.model().parameters();
@@ -28,8 +28,10 @@ std::vector<NamedTensor> tensors_of(Learner& learner) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::string& name = parameters[i]->name();
     tensors.push_back({name, parameters[i]->weight()});
-    tensors.push_back({"first_moment." + name, moments[i].first});
-    tensors.push_back({"second_moment." + name, moments[i].second});
+    if (!moments.empty()) {  // of a learner that trains
+      tensors.push_back({"first_moment." + name, moments[i].first});
+      tensors.push_back({"second_moment." + name, moments[i].second});
+    }
   }
   return tensors;
 }
@@ -48,8 +50,8 @@ std::string describe(const NamedBytes& tensor) {
   return tensor.dtype + " " + format_shape(tensor.shape);
 }
 
-// Throws DataError unless the checkpoint is of the model that the configuration describes.
-void require_same_model(const Checkpoint& checkpoint, const GptShape& shape, std::span<const NamedTensor> tensors) {
+// Throws DataError unless the checkpoint is of the model that the configuration describes. `tensors` are the learner's.
+void require_same_model(const Checkpoint& checkpoint, const Gpt& model, std::span<const NamedTensor> tensors) {
   const auto require_same = [&checkpoint](const std::string& what, const auto& expected, const auto& found) {
     require<DataError>(found == expected, "[checkpoint] {}: {}: expected {} as in the configuration's model, got {}",
                        checkpoint.path().string(), what, expected, found);
@@ -58,9 +60,10 @@ void require_same_model(const Checkpoint& checkpoint, const GptShape& shape, std
     require_same(own.name, describe(named_bytes(own.name, own.tensor)),
                  checkpoint.has(own.name) ? describe(checkpoint.tensor(own.name)) : std::string("none"));
   }
-  require_same("number of tensors", tensors.size(), checkpoint.tensors().size());
+  constexpr std::size_t kPerParameter = 3;  // its weight and its moments, which not every learner has
+  require_same("number of tensors", kPerParameter * model.parameters().size(), checkpoint.tensors().size());
   // The only size of a model that no tensor shows.
-  require_same("heads", shape.heads, read<std::int64_t>(checkpoint, "heads"));
+  require_same("heads", model.shape().heads, read<std::int64_t>(checkpoint, "heads"));
 }
 
 // Whether a run that goes on takes it from the checkpoint, so that another value would do nothing.
@@ -152,7 +155,7 @@ void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
                          .offset = read<std::uint64_t>(checkpoint, "rng_offset")};
   const auto steps = read<std::int64_t>(checkpoint, "optimizer_steps");
   std::vector<NamedTensor> tensors = tensors_of(learner);
-  require_same_model(checkpoint, learner.model().shape(), tensors);
+  require_same_model(checkpoint, learner.model(), tensors);
   nn::Context& context = learner.context();
   for (NamedTensor& own : tensors) {
     const std::span<const std::byte> bytes = checkpoint.tensor(own.name).bytes;

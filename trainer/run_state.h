@@ -40,8 +40,8 @@ void require_can_go_on(const Checkpoint& checkpoint, const Config& config);
 // "optimizer.lr: 0.001 -> 0.01, train.batch_size: 8 -> 16"; empty where there are none.
 std::string changed_settings(const Checkpoint& checkpoint, const Config& config);
 
-// Loads weights, moments and random numbers. Throws DataError for a checkpoint of another model, before anything has
-// changed.
+// Loads weights, moments if the learner trains, and random numbers. Throws DataError for a checkpoint of another model,
+// before anything has changed.
 void restore_learner(const Checkpoint& checkpoint, Learner& learner);
 
 data::SamplerState sampler_state(const Checkpoint& checkpoint);

@@ -71,13 +71,20 @@ class TrainingLoop {
 
   // The signal that ended it, if one did.
   std::optional<int> run(const StopSignals& signals) {
+    const std::optional<int> signal = run_steps(signals);
+    progress_.finish();
+    print_profile();
+    return signal;
+  }
+
+ private:
+  std::optional<int> run_steps(const StopSignals& signals) {
+    std::optional<int> signal;
     if (evaluation_due_) {
-      if (!evaluate(first_step_, signals)) {
-        return signals.received();
-      }
-      save({.step = first_step_, .tokens = tokens_});  // so that it is not due again
+      const bool done = evaluate(first_step_, signals);
+      signal = save_or_stop({.step = first_step_, .tokens = tokens_, .evaluation_due = !done}, signals);
     }
-    for (std::int64_t step = first_step_; step < config_.train.steps; ++step) {
+    for (std::int64_t step = first_step_; step < config_.train.steps && !signal; ++step) {
       train_step(step);
       const std::int64_t done = step + 1;
       const bool last = done == config_.train.steps;
@@ -85,21 +92,24 @@ class TrainingLoop {
       if (config_.train.eval_every > 0 && !dataset_.val.empty() && (last || done % config_.train.eval_every == 0)) {
         position.evaluation_due = !evaluate(done, signals);
       }
-      const std::optional<int> signal = signals.received();
-      if (signal) {
-        say_stopped(*signal, done, save(position));
-        return signal;
-      }
-      if (last || (config_.train.save_every > 0 && done % config_.train.save_every == 0)) {
-        save(position);
+      const bool save_due = last || (config_.train.save_every > 0 && done % config_.train.save_every == 0);
+      if (save_due || signals.received()) {
+        signal = save_or_stop(position, signals);
       }
     }
-    progress_.finish();
-    print_profile();
-    return signals.received();  // during the last save
+    return signal;
   }
 
- private:
+  // Saves; says so where a signal ends the run there, and returns that.
+  std::optional<int> save_or_stop(const RunPosition& position, const StopSignals& signals) {
+    const std::filesystem::path saved = save(position);
+    const std::optional<int> signal = signals.received();
+    if (signal) {
+      say_stopped(*signal, position.step, saved);
+    }
+    return signal;
+  }
+
   void train_step(std::int64_t step) {
     const auto start = std::chrono::steady_clock::now();
     StepRow row{.step = step};
@@ -238,6 +248,9 @@ int print_memory(const Config& config) {
 std::string describe_resumption(const Config& config, const Checkpoint& checkpoint) {
   std::string text = fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps,
                                  checkpoint.path().string());
+  if (checkpoint.step() == config.train.steps) {
+    text += "no step is left: train.steps sets more, train.resume=never starts anew\n";
+  }
   if (const std::string changes = changed_settings(checkpoint, config); !changes.empty()) {
     text += fmt::format("changed since it was saved: {}\n", changes);
   }

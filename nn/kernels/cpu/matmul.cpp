@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "nn/base/error.h"
-#include "nn/kernels/cpu/onednn_matmul.h"
+#include "nn/kernels/cpu/describe_matmul.h"
 #include "nn/kernels/cpu/widened_matmul.h"
 #include "nn/runtime/allocator.h"
 #include "nn/runtime/cpu/machine.h"
@@ -135,7 +135,8 @@ Plan::Plan(const dnnl::engine& engine, const Part& part) : engine_(engine) {
   const Desc b = matrix(kernel.k, kernel.n, kernel.transpose_b ? kernel.k : kernel.n, kernel.in, kernel.transpose_b);
   const Desc c = matrix(kernel.m, kernel.n, kernel.n, kernel.out);
   const Desc bias = kernel.bias != nullptr ? matrix(1, kernel.n, kernel.n, kernel.in) : Desc();
-  const Desc wanted_b = packs_b(kernel) ? any_layout(kernel.k, kernel.n, kernel.in) : b;
+  const MatmulDescs descs{
+      .a = a, .b = packs_b(kernel) ? any_layout(kernel.k, kernel.n, kernel.in) : b, .c = c, .bias = bias};
 
   dnnl::primitive_attr attributes = own_scratchpad();
   if (kernel.accumulate) {
@@ -143,7 +144,7 @@ Plan::Plan(const dnnl::engine& engine, const Part& part) : engine_(engine) {
     add_to_c.append_sum(1.0F);
     attributes.set_post_ops(add_to_c);
   }
-  const dnnl::matmul::primitive_desc chosen = describe_matmul(engine, a, wanted_b, bias, c, attributes);
+  const dnnl::matmul::primitive_desc chosen = describe_matmul(engine, descs, attributes);
   multiply_ = dnnl::matmul(chosen);
 
   a_ = unbound(a);
@@ -246,8 +247,8 @@ bool has_bf16(Machine& machine) {
   return machine.cached<bool>("matmul has bf16", [&] {
     const Desc square = matrix(64, 64, 64, DType::bf16);
     constexpr bool kMayBeAbsent = true;
-    return static_cast<bool>(
-        describe_matmul(machine.engine(), square, square, Desc(), square, dnnl::primitive_attr(), kMayBeAbsent));
+    return static_cast<bool>(describe_matmul(machine.engine(), {.a = square, .b = square, .c = square},
+                                             dnnl::primitive_attr(), kMayBeAbsent));
   });
 }
 

@@ -69,7 +69,7 @@ constexpr Flops kDropout = 2 * kSizes.elems();
 constexpr Flops kEmbedding = kSizes.elems();
 constexpr Flops kAttention = 2 * kSizes.elems() * kSizes.seq_len;
 constexpr Flops kHead = 6 * kSizes.elems() * kSizes.vocab;
-constexpr Flops kGelu = 8 * (4 * kSizes.elems());
+constexpr Flops kGelu = 32 * kSizes.elems();
 constexpr Flops kMlpDown = 4 * kProduct;
 constexpr Flops kBlock =
     2 * kNorm + 3 * kProduct + kAttention + kProduct + kDropout + 4 * kProduct + kGelu + kMlpDown + kDropout;

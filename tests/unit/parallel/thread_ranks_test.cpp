@@ -117,27 +117,29 @@ TEST_P(Sizes, BroadcastGivesTheRootsData) {
 }
 
 TEST(ThreadRanks, GatherOddByteCountsInPlace) {
+  constexpr Bytes kEach = 7;
   const auto wholes = on_ranks(3, [](Communicator& communicator) {
-    std::string whole(21, '.');
-    char* own = whole.data() + std::ptrdiff_t{7} * communicator.rank();
-    std::fill_n(own, 7, static_cast<char>('a' + communicator.rank()));
-    communicator.all_gather(own, whole.data(), 7);
+    std::string whole(communicator.size() * kEach, '.');
+    char* own = whole.data() + communicator.rank() * kEach;
+    std::fill_n(own, kEach, static_cast<char>('a' + communicator.rank()));
+    communicator.all_gather(own, whole.data(), kEach);
     return whole;
   });
   EXPECT_EQ(wholes, std::vector<std::string>(3, "aaaaaaabbbbbbbccccccc"));
 }
 
 TEST(ThreadRanks, ReduceScatterInPlace) {
+  constexpr Elems kEach = 9;
   const auto parts = on_ranks(4, [](Communicator& communicator) {
-    std::vector<float> values = values_of(communicator.rank(), 36);
-    float* own = values.data() + std::ptrdiff_t{9} * communicator.rank();
-    communicator.reduce_scatter_sum(values.data(), own, 9);
-    return std::vector<float>(own, own + 9);
+    std::vector<float> values = values_of(communicator.rank(), communicator.size() * kEach);
+    float* own = values.data() + communicator.rank() * kEach;
+    communicator.reduce_scatter_sum(values.data(), own, kEach);
+    return std::vector<float>(own, own + kEach);
   });
-  const std::vector<float> sum = sum_in_order(4, 36);
+  const std::vector<float> sum = sum_in_order(4, 4 * kEach);
   for (std::size_t rank = 0; rank < 4; ++rank) {
-    const auto begin = sum.begin() + static_cast<std::ptrdiff_t>(rank) * 9;
-    EXPECT_EQ(bits_of(parts[rank]), bits_of({begin, begin + 9}));
+    const auto begin = sum.begin() + static_cast<Elems>(rank) * kEach;
+    EXPECT_EQ(bits_of(parts[rank]), bits_of({begin, begin + kEach}));
   }
 }
 

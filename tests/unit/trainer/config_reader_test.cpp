@@ -168,6 +168,9 @@ TEST_F(ConfigReader, InvalidTomlSaysWhere) {
   EXPECT_THAT(refusal("[run]\nname = \"\xff\"\n"), StartsWith("gpt.toml:2:"));
   EXPECT_THAT(refusal("# é\n[run] é\n"), StartsWith("gpt.toml:2:7: not valid TOML: "));
   EXPECT_THAT(refusal("[(run]\n"), StartsWith("gpt.toml:1:2: not valid TOML: "));
+  for (const char* header : {"[!x]\n", "[é]\n", "[ [run]]\n", "[]\n", "[run.]\n", "[.run]\n", "[", "[[", "[run"}) {
+    EXPECT_THAT(refusal(header), StartsWith("gpt.toml:1:")) << header;
+  }
   EXPECT_THAT(refusal(std::string_view("[run]\n\0\n", 8)), StartsWith("gpt.toml:2:"));
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "nn/base/error.h"
+#include "trainer/config_loader.h"
 
 namespace retape::trainer {
 namespace {
@@ -20,6 +21,11 @@ TEST(MemoryPlan, CountsWhatIsOffloadedToTheSameMachine) {
   EXPECT_NO_THROW(require_machine_has(plan));
   plan.host_peak_bytes = 2_MiB;
   EXPECT_THAT([&] { require_machine_has(plan); }, ThrowsMessage<OutOfMemory>(HasSubstr("2.0 MiB of it offloaded")));
+}
+
+TEST(MemoryPlan, IsForADeviceThatThisBuildHas) {
+  const Config config = load_config({}, std::vector<std::string>{"run.device=cuda", "data.train=text"});
+  EXPECT_THAT([&] { plan_memory(config, 16); }, ThrowsMessage<DeviceError>(HasSubstr("[device] cuda")));
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
-#include "nn/kernels/cpu/onednn_matmul.h"
+#include "nn/kernels/cpu/describe_matmul.h"
 
 namespace retape::nn::cpu {
 
-dnnl::matmul::primitive_desc describe_matmul(const dnnl::engine& engine, const dnnl::memory::desc& a,
-                                             const dnnl::memory::desc& b, const dnnl::memory::desc& bias,
-                                             const dnnl::memory::desc& c, const dnnl::primitive_attr& attributes,
-                                             bool may_be_absent) {
+dnnl::matmul::primitive_desc describe_matmul(const dnnl::engine& engine, const MatmulDescs& descs,
+                                             const dnnl::primitive_attr& attributes, bool may_be_absent) {
+  const auto& [a, b, c, bias] = descs;
   const bool has_bias = bias != dnnl::memory::desc();
 #if DNNL_VERSION_MAJOR >= 3
   using Chosen = dnnl::matmul::primitive_desc;
