@@ -128,6 +128,7 @@ class TrainingLoop {
     row.activation_peak_bytes = memory.activation_peak;
     if (row.result.profile) {
       profile_.add(*row.result.profile);
+      ++profiled_steps_;
     }
     metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr);
     progress_.step(row);
@@ -169,7 +170,7 @@ class TrainingLoop {
   // Where activation_checkpointing.profile is on.
   void print_profile() const {
     if (!profile_.regions().empty()) {
-      show(profile_.table(config_.train.steps - first_step_));
+      show(profile_.table(profiled_steps_));
     }
   }
 
@@ -208,7 +209,8 @@ class TrainingLoop {
   data::Sampler sampler_;
   Metrics metrics_;
   Progress progress_;
-  checkpointing::Profile profile_;                // of all steps
+  checkpointing::Profile profile_;  // of all steps
+  std::int64_t profiled_steps_ = 0;
   std::vector<std::filesystem::path> not_whole_;  // checkpoints that go for the next one saved
   std::int64_t first_step_;
   std::int64_t tokens_;  // trained on so far

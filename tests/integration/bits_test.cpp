@@ -2,6 +2,7 @@
 #include <csignal>
 #include <fstream>
 #include <random>
+#include <sstream>
 
 #include "tests/integration/training_case.h"
 #include "trainer/checkpoint_files.h"
@@ -92,6 +93,29 @@ TEST_P(Bits, SurviveAStopInAnEvaluation) {
   expect_same_bits("whole", "stopped");
   train("stopped", all);
   EXPECT_THAT(metrics("stopped"), SizeIs(4));
+}
+
+// The table that a stopped run ends with averages over the steps that it took, not over those that it was to take.
+TEST_P(Bits, ShowTheProfileOfTheStepsUntilAStop) {
+  const Exit stopped = interrupt(
+      "stopped", long_run() + Settings{"activation_checkpointing.policy=full", "activation_checkpointing.profile=true"},
+      SIGTERM);
+  double forward_ms = 0;
+  int steps = 0;
+  for (const nlohmann::json& row : all_of_metrics("stopped")) {
+    if (row.contains("profile")) {
+      forward_ms += row["profile"]["forward_ms"].get<double>();
+      ++steps;
+    }
+  }
+  ASSERT_GE(steps, 5);
+  ASSERT_LT(steps, 150);
+  std::istringstream total(lines_of(stopped.out).back());
+  std::string name;
+  double shown_ms = 0;
+  total >> name >> shown_ms;
+  EXPECT_EQ(name, "total");
+  EXPECT_NEAR(shown_ms, forward_ms / steps, 0.001);
 }
 
 TEST_P(Bits, SurviveAKillBetweenSaves) {
