@@ -19,10 +19,11 @@ struct Edge {
   std::string_view below;
 };
 constexpr std::array kEdges{
-    Edge{"nn/runtime", "nn/base"},     Edge{"nn/tensor", "nn/runtime"}, Edge{"nn/kernels", "nn/tensor"},
-    Edge{"nn/autograd", "nn/kernels"}, Edge{"nn/ops", "nn/autograd"},   Edge{"nn/layers", "nn/ops"},
-    Edge{"nn/optim", "nn/layers"},     Edge{"parallel", "nn/optim"},    Edge{"checkpointing", "parallel"},
-    Edge{"trainer", "checkpointing"},  Edge{"data", "nn/tensor"},       Edge{"trainer", "data"},
+    Edge{"nn/runtime", "nn/base"},     Edge{"nn/tensor", "nn/runtime"},  Edge{"nn/kernels", "nn/tensor"},
+    Edge{"nn/autograd", "nn/kernels"}, Edge{"nn/ops", "nn/autograd"},    Edge{"nn/layers", "nn/ops"},
+    Edge{"nn/optim", "nn/layers"},     Edge{"parallel", "nn/optim"},     Edge{"checkpointing", "parallel"},
+    Edge{"data/files", "nn/base"},     Edge{"data", "data/files"},       Edge{"checkpointing", "data/files"},
+    Edge{"data", "nn/tensor"},         Edge{"trainer", "checkpointing"}, Edge{"trainer", "data"},
 };
 
 // A library that stays in its corner: what its headers and macros begin with, and the folders that may name them.
