@@ -16,7 +16,7 @@
 #include <span>
 #include <string_view>
 
-#include "data/file_descriptor.h"
+#include "data/files/file_descriptor.h"
 
 namespace retape::data {
 

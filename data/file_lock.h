@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "data/file_descriptor.h"
+#include "data/files/file_descriptor.h"
 
 namespace retape::data {
 

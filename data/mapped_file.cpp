@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "data/file_descriptor.h"
+#include "data/files/file_descriptor.h"
 #include "nn/base/error.h"
 
 namespace retape::data {

@@ -4,7 +4,7 @@
 
 #include "data/atomic_file.h"
 #include "data/dataset.h"
-#include "data/file_descriptor.h"
+#include "data/files/file_descriptor.h"
 #include "data/mapped_file.h"
 #include "data/match_files.h"
 #include "data/tokenizer.h"

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "data/atomic_file.h"
+#include "data/files/checksum.h"
 #include "data/mapped_file.h"
 #include "nn/base/error.h"
-#include "trainer/checksum.h"
 
 namespace retape::trainer {
 namespace {
@@ -67,7 +67,7 @@ class ChecksumTable {
  public:
   explicit ChecksumTable(std::size_t tensors) : sums_(1 + tensors) {}
 
-  void set(std::size_t row, std::span<const std::byte> bytes) { sums_[row] = checksum(bytes); }
+  void set(std::size_t row, std::span<const std::byte> bytes) { sums_[row] = data::checksum(bytes); }
 
   // Its place in the header does not depend on the values, which are known only when everything else is written.
   NamedBytes as_tensor() const {
@@ -187,7 +187,7 @@ void Checkpoint::verify_checksums() const {
   const auto verify = [&](std::size_t row, std::span<const std::byte> bytes, std::string_view what) {
     std::uint64_t expected = 0;
     std::memcpy(&expected, table.bytes.data() + row * sizeof expected, sizeof expected);
-    const std::uint64_t found = checksum(bytes);
+    const std::uint64_t found = data::checksum(bytes);
     require<DataError>(found == expected, "[checkpoint] {}: {}: expected checksum {:016x}, got {:016x}: it is corrupt",
                        path().string(), what, expected, found);
   };

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "trainer/checksum.h"
+#include "data/files/checksum.h"
 
 namespace retape::trainer {
 
@@ -12,9 +12,9 @@ std::uint64_t hash_gradients(const nn::Parameters& parameters) {
   for (nn::Parameter* parameter : parameters) {
     const nn::Tensor& gradient = parameter->gradient().gradient;
     const std::vector<float> values = gradient.defined() ? gradient.to_host<float>() : std::vector<float>();
-    hashes.push_back(checksum(std::as_bytes(std::span(values))));
+    hashes.push_back(data::checksum(std::as_bytes(std::span(values))));
   }
-  return checksum(std::as_bytes(std::span(hashes)));
+  return data::checksum(std::as_bytes(std::span(hashes)));
 }
 
 }  // namespace retape::trainer

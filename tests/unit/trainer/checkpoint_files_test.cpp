@@ -17,10 +17,10 @@
 #include <thread>
 #include <vector>
 
+#include "data/files/checksum.h"
 #include "nn/base/error.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temp_dir.h"
-#include "trainer/checksum.h"
 
 namespace retape::trainer {
 namespace {
@@ -196,7 +196,7 @@ TEST(Checkpoints, OfTheFormerVersionAreRefusedAndNotTakenForCorrupt) {
   std::uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
   header_bytes += sizeof header_bytes;
-  const std::uint64_t sum = checksum(std::as_bytes(std::span(bytes)).first(header_bytes));
+  const std::uint64_t sum = data::checksum(std::as_bytes(std::span(bytes)).first(header_bytes));
   std::memcpy(bytes.data() + bytes.size() - kTableBytes, &sum, sizeof sum);
   dir.write(path.filename().string(), bytes);
   EXPECT_THAT([&] { open_latest_checkpoint(dir.path()); },

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <span>
 
-namespace retape::trainer {
+namespace retape::data {
 
 std::uint64_t checksum(std::span<const std::byte> bytes);
 
-}  // namespace retape::trainer
+}  // namespace retape::data

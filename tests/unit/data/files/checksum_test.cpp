@@ -1,4 +1,4 @@
-#include "trainer/checksum.h"
+#include "data/files/checksum.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace retape::trainer {
+namespace retape::data {
 namespace {
 
 std::uint64_t checksum_of(std::string_view text) {
@@ -50,4 +50,4 @@ TEST(Checksum, SeesEveryBit) {
 }
 
 }  // namespace
-}  // namespace retape::trainer
+}  // namespace retape::data

@@ -1,10 +1,10 @@
-#include "trainer/checksum.h"
+#include "data/files/checksum.h"
 
 #include <bit>
 #include <cstring>
 #include <initializer_list>
 
-namespace retape::trainer {
+namespace retape::data {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the algorithm reads little-endian words");
@@ -68,4 +68,4 @@ std::uint64_t checksum(std::span<const std::byte> bytes) {
   return hash ^ (hash >> 32);
 }
 
-}  // namespace retape::trainer
+}  // namespace retape::data

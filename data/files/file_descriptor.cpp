@@ -1,4 +1,4 @@
-#include "data/file_descriptor.h"
+#include "data/files/file_descriptor.h"
 
 #include <fcntl.h>
 #include <unistd.h>
