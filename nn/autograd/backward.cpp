@@ -18,15 +18,13 @@ void lower(NodeId& horizon, NodeId node) {
 
 }  // namespace
 
-void Backward::run(ValueId loss, const BackwardOptions& options) {
+void Backward::run(ValueId root, Tensor dy, const BackwardOptions& options) {
   const OutputTagScope booking(context_, Tag::gradients);
   find_horizons();
   if (!options.retain) {
     list_releases();
   }
-  Value& root = graph_.value(loss);
-  root.gradient = Tensor(context_.device(), root.shape, DType::f32, Tag::gradients);
-  root.gradient.from_host<float>(std::array{options.seed});
+  seed(root, std::move(dy), options.seed);
   list_stored();
   for (auto id = static_cast<NodeId>(graph_.nodes.size()) - 1; id >= 0; --id) {
     prefetch(id);
@@ -35,6 +33,21 @@ void Backward::run(ValueId loss, const BackwardOptions& options) {
     rebuilder_.release_above(id);
     release_kept(id);
   }
+}
+
+// The root begins with memory of its own, which ops may write and a slot may keep.
+void Backward::seed(ValueId root, Tensor dy, float scalar) {
+  if (!dy.unique()) {
+    const Value& value = graph_.value(root);
+    const Tensor given =
+        std::exchange(dy, Tensor(context_.device(), value.shape, gradient_dtype(value), Tag::gradients));
+    if (given.defined()) {
+      context_.device().copy(dy.data(), given.data(), dy.bytes());
+    } else {
+      dy.from_host<float>(std::array{scalar});
+    }
+  }
+  add_gradient(context_, graph_, root, std::move(dy));
 }
 
 // A kept value may go when no backward reads it any more, and nothing that was let go will be rebuilt from it.

@@ -15,9 +15,11 @@ class Backward {
   Backward(Context& context, Graph& graph, TapeStats& stats, TapeObserver* observer)
       : context_(context), graph_(graph), observer_(observer), rebuilder_(context, graph, stats, observer) {}
 
-  void run(ValueId loss, const BackwardOptions& options);
+  // `dy` is the gradient of the root, which must be a scalar where it is undefined.
+  void run(ValueId root, Tensor dy, const BackwardOptions& options);
 
  private:
+  void seed(ValueId root, Tensor dy, float scalar);
   void find_horizons();
   void list_releases();
   void list_stored();

@@ -7,6 +7,22 @@
 #include "nn/kernels/launch.h"
 
 namespace retape::nn {
+namespace {
+
+// Where the gradient of a value is summed.
+Tensor& sum_of(detail::Value& value) {
+  return value.slot != nullptr ? value.slot->gradient : value.gradient;
+}
+
+void check(const detail::Value& value, DType dtype, const Shape& shape) {
+  const DType expected = detail::gradient_dtype(value);
+  if (dtype != expected || shape != value.shape) {
+    fail<ShapeError>("[tape] gradient of {}: expected {} {}, got {} {}", value.name, name(expected), value.shape.str(),
+                     name(dtype), shape.str());
+  }
+}
+
+}  // namespace
 
 Gradients::Gradients(Context& context, detail::Graph& graph, NodeId node)
     : context_(context), graph_(graph), node_(node) {
@@ -22,37 +38,18 @@ bool Gradients::wants(int i) const {
   return graph_.value(input(i)).requires_grad;
 }
 
-// Where the gradient of a value is summed.
-Tensor& Gradients::target(ValueId id) {
-  detail::Value& value = graph_.value(id);
-  return value.slot != nullptr ? value.slot->gradient : value.gradient;
-}
-
-DType Gradients::sum_dtype(ValueId id) const {
-  const detail::Value& value = graph_.value(id);
-  return value.slot != nullptr ? value.slot->dtype : value.dtype;
-}
-
-void Gradients::check(ValueId id, DType dtype, const Shape& shape) const {
-  const detail::Value& value = graph_.value(id);
-  if (dtype != sum_dtype(id) || shape != value.shape) {
-    fail<ShapeError>("[tape] gradient of {}: expected {} {}, got {} {}", value.name, name(sum_dtype(id)),
-                     value.shape.str(), name(dtype), shape.str());
-  }
-}
-
 GradSink Gradients::sink(int i) {
-  return sink(i, sum_dtype(input(i)));
+  return sink(i, detail::gradient_dtype(graph_.value(input(i))));
 }
 
 GradSink Gradients::sink(int i, DType dtype) {
   const ValueId id = input(i);
-  const detail::Value& value = graph_.value(id);
-  Tensor& gradient = target(id);
+  detail::Value& value = graph_.value(id);
+  Tensor& gradient = sum_of(value);
   if (!value.requires_grad) {
     return {Tensor(context_.device(), value.shape, dtype, Tag::workspace), false};
   }
-  check(id, dtype, value.shape);
+  check(value, dtype, value.shape);
   const auto fresh = [&] { return Tensor(context_.device(), value.shape, dtype, Tag::gradients); };
   const bool again = std::find(sunk_.begin(), sunk_.end(), id) != sunk_.end();
   if (!again) {
@@ -75,13 +72,14 @@ void Gradients::give(int i, Tensor gradient) {
   if (std::find(sunk_.begin(), sunk_.end(), id) != sunk_.end()) {
     aside_.push_back({id, std::move(gradient)});
   } else {
-    add(id, std::move(gradient));
+    detail::add_gradient(context_, graph_, id, std::move(gradient));
   }
 }
 
-void Gradients::add(ValueId id, Tensor gradient) {
-  check(id, gradient.dtype(), gradient.shape());
-  Tensor& sum = target(id);
+void detail::add_gradient(Context& context, Graph& graph, ValueId id, Tensor gradient) {
+  Value& value = graph.value(id);
+  check(value, gradient.dtype(), gradient.shape());
+  Tensor& sum = sum_of(value);
   if (!sum.defined()) {
     gradient.storage()->retag(Tag::gradients);
     sum = std::move(gradient);
@@ -90,7 +88,7 @@ void Gradients::add(ValueId id, Tensor gradient) {
   Tensor out = sum.unique()        ? sum
                : gradient.unique() ? gradient
                                    : Tensor(sum.device(), sum.shape(), sum.dtype(), Tag::gradients);
-  launch(context_,
+  launch(context,
          Add{.a = sum.data(), .b = gradient.data(), .out = out.data(), .elems = sum.elems(), .dtype = sum.dtype()});
   sum = std::move(out);
 }
@@ -98,7 +96,7 @@ void Gradients::add(ValueId id, Tensor gradient) {
 void Gradients::finish() {
   douts_.clear();
   for (Aside& aside : aside_) {
-    add(aside.value, std::move(aside.gradient));
+    detail::add_gradient(context_, graph_, aside.value, std::move(aside.gradient));
   }
 }
 

@@ -25,7 +25,10 @@ struct GradSink {
 
 namespace detail {
 struct Graph;
-}
+// Adds to the sum of a value's gradient: its slot's where it is a leaf. May take over the memory of `gradient`. Throws
+// ShapeError where the shape is not the value's, or the dtype not the one in which it is summed.
+void add_gradient(Context& context, Graph& graph, ValueId id, Tensor gradient);
+}  // namespace detail
 
 class Gradients {
  public:
@@ -57,10 +60,6 @@ class Gradients {
     Tensor gradient;
   };
   ValueId input(int i) const;
-  Tensor& target(ValueId value);
-  DType sum_dtype(ValueId value) const;
-  void check(ValueId value, DType dtype, const Shape& shape) const;
-  void add(ValueId value, Tensor gradient);
 
   Context& context_;
   detail::Graph& graph_;

@@ -42,6 +42,11 @@ inline bool tape_holds(const Value& value) {
   return value.fate == Fate::keep || value.fate == Fate::store;
 }
 
+// In which the gradient of the value is summed.
+inline DType gradient_dtype(const Value& value) {
+  return value.slot != nullptr ? value.slot->dtype : value.dtype;
+}
+
 struct Node {
   const Op* op;
   ArgsBox args;

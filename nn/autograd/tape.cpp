@@ -254,21 +254,44 @@ void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
 }
 
 void Tape::backward(Var loss, BackwardOptions options) {
+  require_root(loss);
+  require<ShapeError>(loss.data_.elems() == 1 && loss.dtype() == DType::f32,
+                      "[tape] backward: expected a scalar f32 loss, or a gradient to begin with, got {} {}",
+                      name(loss.dtype()), loss.shape().str());
+  differentiate(std::move(loss), Tensor(), options);
+}
+
+void Tape::backward(Var y, Tensor dy, BackwardOptions options) {
+  require_root(y);
+  require(options.seed == 1, "[tape] backward: expected a seed or a gradient to begin with, got both");
+  require(dy.defined() && &dy.device() == &context_.device(),
+          "[tape] backward: expected a gradient on the device of the tape, got {}",
+          dy.defined() ? "one on another" : "an undefined tensor");
+  const DType dtype = detail::gradient_dtype(graph_->value(y.id_));
+  require<ShapeError>(dy.shape() == y.shape() && dy.dtype() == dtype,
+                      "[tape] backward: expected a gradient of {} {}, got {} {}", name(dtype), y.shape().str(),
+                      name(dy.dtype()), dy.shape().str());
+  differentiate(std::move(y), std::move(dy), options);
+}
+
+// Ends an open group too: backward is none of its members.
+void Tape::require_root(const Var& root) {
   require_alive("backward");
-  require_mine(loss, "backward");
-  require(loss.requires_grad(),
+  require_mine(root, "backward");
+  require(root.requires_grad(),
           "[tape] backward: expected a loss that depends on a leaf with a gradient, got a constant");
   if (open_region_ == group_) {
     leave_group();
   }
   require(open_region_ == kRootRegion, "[tape] backward: expected region {} to be closed first",
           graph_->region(open_region_).name);
-  require<ShapeError>(loss.data_.elems() == 1 && loss.dtype() == DType::f32,
-                      "[tape] backward: expected a scalar f32 loss, got {} {}", loss.shape().str(), name(loss.dtype()));
-  const ValueId id = loss.id_;
-  loss = Var();
+}
+
+void Tape::differentiate(Var root, Tensor dy, const BackwardOptions& options) {
+  const ValueId id = root.id_;
+  root = Var();
   try {
-    detail::Backward(context_, *graph_, stats_, options_.observer).run(id, options);
+    detail::Backward(context_, *graph_, stats_, options_.observer).run(id, std::move(dy), options);
   } catch (...) {
     end();
     throw;

@@ -85,7 +85,7 @@ struct TapeOptions {
 };
 
 struct BackwardOptions {
-  float seed = 1;       // gradient of the loss
+  float seed = 1;       // gradient of a scalar loss
   bool retain = false;  // keep what is saved, so that backward can run again
 };
 
@@ -146,6 +146,9 @@ class Tape {
   // Adds the gradient of `loss`, a scalar of this tape, to the slots of all leaves. Unless `retain`, the tape ends
   // here.
   void backward(Var loss, BackwardOptions options = {});
+  // The same from any value y of this tape, of which `dy` is the gradient: of y's shape, in y's dtype (a leaf's: in its
+  // slot's). Nothing is written to dy where somebody else holds it; moved in, it needs no copy. Throws ShapeError.
+  void backward(Var y, Tensor dy, BackwardOptions options = {});
 
   const TapeStats& stats() const { return stats_; }
   // What backward will read or rebuild from, in recorded order, parameters apart.
@@ -157,6 +160,8 @@ class Tape {
 
   void require_alive(std::string_view what) const;
   void require_mine(const Var& var, std::string_view what) const;
+  void require_root(const Var& root);
+  void differentiate(Var root, Tensor dy, const BackwardOptions& options);
   ValueId record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
                  const Outputs& outputs, std::string_view name);
   ValueId add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,

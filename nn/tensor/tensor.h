@@ -35,6 +35,8 @@ class Storage {
       device_->memory().retag(block_, tag);
     }
   }
+  // Whether nobody else holds what a view looks into.
+  bool sole() const { return whole_ == nullptr || (whole_.use_count() == 1 && whole_->sole()); }
 
  private:
   Device* device_;
@@ -61,7 +63,7 @@ class Tensor {
   const std::shared_ptr<Storage>& storage() const { return storage_; }
   Device& device() const { return storage_->device(); }
   // Whether no other Tensor shares the memory, so that it may be written in place.
-  bool unique() const { return storage_.use_count() == 1; }
+  bool unique() const { return storage_.use_count() == 1 && storage_->sole(); }
 
   void* data() const { return storage_ == nullptr ? nullptr : storage_->data(); }
   template <class T>
