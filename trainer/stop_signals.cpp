@@ -1,5 +1,6 @@
 #include "trainer/stop_signals.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -29,12 +30,22 @@ std::int64_t now_ns() {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// A step may take long: whoever stops it hears at once that it will, by a call that a handler may make.
+// A step may take long: whoever stops it hears at once that it will, by calls that a handler may make. Not where it
+// would have to wait for a reader.
 void announce() {
   constexpr std::string_view kText = "\nstops after this step and saves; the same signal again ends it at once\n";
   // On a terminal a bar or ^C stands in the line.
   const std::string_view text = kText.substr(on_terminal ? 0 : 1);
-  (void)!::write(STDERR_FILENO, text.data(), text.size());
+  pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0) {
+    (void)!::write(STDOUT_FILENO, text.data(), text.size());
+  }
+}
+
+// Who closed the terminal hears nothing and asks for nothing more; the shell and the kernel may both say that it
+// closed.
+void remember_hang_up(int signal) {
+  received_signal = signal;
 }
 
 void remember(int signal) {
@@ -52,13 +63,13 @@ void remember(int signal) {
   errno = error;
 }
 
-void catch_signal(int signal, struct sigaction& before) {
+void catch_signal(int signal, void (*handler)(int), struct sigaction& before) {
   sigaction(signal, nullptr, &before);
   if (before.sa_handler == SIG_IGN) {
     return;
   }
   struct sigaction action {};
-  action.sa_handler = remember;
+  action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   sigaction(signal, &action, nullptr);
@@ -70,14 +81,16 @@ StopSignals::StopSignals() {
   received_signal = 0;
   first_interrupt_ns = 0;
   first_termination_ns = 0;
-  on_terminal = isatty(STDERR_FILENO) == 1;
-  catch_signal(SIGINT, interrupt_before_);
-  catch_signal(SIGTERM, terminate_before_);
+  on_terminal = isatty(STDOUT_FILENO) == 1;
+  catch_signal(SIGINT, remember, interrupt_before_);
+  catch_signal(SIGTERM, remember, terminate_before_);
+  catch_signal(SIGHUP, remember_hang_up, hang_up_before_);
 }
 
 StopSignals::~StopSignals() {
   sigaction(SIGINT, &interrupt_before_, nullptr);
   sigaction(SIGTERM, &terminate_before_, nullptr);
+  sigaction(SIGHUP, &hang_up_before_, nullptr);
 }
 
 std::optional<int> StopSignals::received() const {

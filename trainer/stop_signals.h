@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM as something to ask for, instead of something that happens in the middle of a step.
+// SIGINT, SIGTERM and SIGHUP as something to ask for, instead of something that happens in the middle of a step.
 #pragma once
 
 #include <csignal>
@@ -6,9 +6,10 @@
 
 namespace retape::trainer {
 
-// While it lives the two signals wait until they are asked for, whichever thread they reach; before and after they do
-// what they did. The first says on stderr that it has come; a second of the same kind, a quarter of a second later or
-// more, ends the process. One that the process was started to ignore stays ignored. There is one at a time.
+// While it lives the three wait until they are asked for, whichever thread they reach; before and after they do what
+// they did. The first says on stdout that it has come; a second of the same kind, a quarter of a second later or more,
+// ends the process. SIGHUP, which a terminal that closes sends, does neither. One that the process was started to
+// ignore, as nohup(1) asks, stays ignored. There is one at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -22,6 +23,7 @@ class StopSignals {
  private:
   struct sigaction interrupt_before_ {};
   struct sigaction terminate_before_ {};
+  struct sigaction hang_up_before_ {};
 };
 
 }  // namespace retape::trainer

@@ -40,6 +40,9 @@ void enter(const Surroundings& surroundings, int out, int err) {
     const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  for (const int number : surroundings.ignored_signals) {
+    std::signal(number, SIG_IGN);
+  }
   for (const int stream : surroundings.closed_streams) {
     close(stream);
   }
