@@ -114,10 +114,12 @@ TEST_F(TensorTest, AViewLooksIntoAWholeAndKeepsItAlive) {
   EXPECT_EQ(whole->storage()->bytes(), 256);
   EXPECT_EQ(inner.storage()->bytes(), 244);
   EXPECT_EQ(&inner.device(), &device_);
-  EXPECT_TRUE(inner.unique());
   EXPECT_EQ(stats().allocations, 1);
-  whole.reset();
+  EXPECT_FALSE(inner.unique());
   outer.reset();
+  EXPECT_FALSE(inner.unique());
+  whole.reset();
+  EXPECT_TRUE(inner.unique());
   EXPECT_EQ(stats().live, 256);
   EXPECT_THAT(inner.to_host<float>(), ElementsAre(3.0F, 4.0F));
 }
