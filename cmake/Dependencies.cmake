@@ -1,23 +1,33 @@
-# Everything comes from the distribution's packages; scripts/install-dependencies names them.
+# Everything comes from the distribution's packages; scripts/install-dependencies names them. Of what the project around
+# this one has, nothing is looked for again.
+
+# Who links Retape from elsewhere in a build has to see what it stands on.
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
+list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
+
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
-find_package(fmt REQUIRED)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
-find_package(nlohmann_json REQUIRED)
-find_package(CLI11 REQUIRED)
+find_package(OneDNN REQUIRED)
+find_package(Highway REQUIRED)
+if(NOT TARGET fmt::fmt)
+  find_package(fmt REQUIRED)
+endif()
+if(NOT TARGET nlohmann_json::nlohmann_json)
+  find_package(nlohmann_json REQUIRED)
+endif()
 
-# oneDNN: Debian's CMake package file asks for OpenCL, which the CPU library does not need.
-find_library(RETAPE_ONEDNN_LIBRARY dnnl REQUIRED)
-find_path(RETAPE_ONEDNN_INCLUDE dnnl.hpp REQUIRED)
-add_library(retape_onednn INTERFACE)
-target_link_libraries(retape_onednn INTERFACE ${RETAPE_ONEDNN_LIBRARY})
-target_include_directories(retape_onednn SYSTEM INTERFACE ${RETAPE_ONEDNN_INCLUDE})
-
-# TOML++ is used as headers only.
-find_path(RETAPE_TOMLPLUSPLUS_INCLUDE toml++/toml.h REQUIRED)
+if(RETAPE_TRAINER)
+  if(NOT TARGET CLI11::CLI11)
+    find_package(CLI11 REQUIRED)
+  endif()
+  find_path(RETAPE_TOMLPLUSPLUS_INCLUDE toml++/toml.h REQUIRED) # used as headers only
+endif()
 
 if(RETAPE_TESTS)
-  find_package(GTest REQUIRED)
-  find_package(benchmark REQUIRED)
+  if(NOT TARGET GTest::gmock)
+    find_package(GTest REQUIRED)
+  endif()
+  if(NOT TARGET benchmark::benchmark)
+    find_package(benchmark REQUIRED)
+  endif()
 endif()

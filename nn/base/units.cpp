@@ -6,7 +6,7 @@
 
 #include "nn/base/error.h"
 
-namespace retape {
+namespace retape::nn {
 namespace {
 
 struct Unit {
@@ -60,4 +60,4 @@ Bytes parse_bytes(std::string_view text) {
   fail<ConfigError>("[bytes] expected a size such as \"6GiB\", got \"{}\"", text);
 }
 
-}  // namespace retape
+}  // namespace retape::nn

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace retape {
+namespace retape::nn {
 
 using Bytes = std::int64_t;
 using Elems = std::int64_t;
@@ -35,5 +35,21 @@ std::string format_bytes(Bytes bytes);
 
 // Reads "6GiB", "512 MiB", "1e9", "4096". Throws ConfigError for anything else.
 Bytes parse_bytes(std::string_view text);
+
+}  // namespace retape::nn
+
+// All of Retape counts in them.
+namespace retape {
+
+using nn::Bytes;
+using nn::ceil_div;
+using nn::Elems;
+using nn::Flops;
+using nn::format_bytes;
+using nn::parse_bytes;
+using nn::round_up;
+using nn::operator""_KiB;
+using nn::operator""_MiB;
+using nn::operator""_GiB;
 
 }  // namespace retape
