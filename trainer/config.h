@@ -29,7 +29,7 @@ struct Config {
     std::string out_dir;  // empty: runs/NAME, which load_config fills in
     std::int64_t seed = 1;
     DeviceChoice device = DeviceChoice::automatic;
-    std::int64_t threads = 0;        // 0: every core
+    std::int64_t threads = 0;        // 0: every core, or OMP_NUM_THREADS where that is less
     Bytes memory_limit = 0;          // 0: what the device has
     bool hash_gradients = false;     // a hash of all gradients in each row of the metrics
     bool log_gradients = false;      // every parameter's gradient norm in each row of the metrics

@@ -1,8 +1,8 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <thread>
 
+#include "nn/runtime/cpu/machine.h"
 #include "nn/runtime/cuda/open.h"
 #include "nn/runtime/device.h"
 #include "parallel/comm/communicator.h"
@@ -30,8 +30,10 @@ void print_backend(std::string_view name, const std::string& reason) {
 
 int doctor() {
   const Bytes memory = static_cast<Bytes>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
-  fmt::print("processor  {}, {} threads, {}\n", processor_name(), std::thread::hardware_concurrency(),
-             format_bytes(memory));
+  nn::Device device({});
+  const std::string& limit = device.cpu().thread_limit();
+  fmt::print("processor  {}, {} threads{}, {}\n", processor_name(), device.cpu().threads(),
+             limit.empty() ? "" : fmt::format(" (no more: {})", limit), format_bytes(memory));
   for (const nn::DType dtype : {nn::DType::f32, nn::DType::bf16}) {
     fmt::print("{:<9}  {:.0f} GFLOP/s in matrix products\n", name(dtype), measure_peak_flops(0, dtype) * 1e-9);
   }

@@ -12,6 +12,7 @@
 #include "data/atomic_file.h"
 #include "data/file_lock.h"
 #include "data/windows.h"
+#include "nn/runtime/cpu/machine.h"
 #include "trainer/config_writer.h"
 #include "trainer/machine_peak.h"
 #include "trainer/memory_plan.h"
@@ -132,6 +133,11 @@ class TrainingLoop {
     }
     metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr);
     progress_.step(row);
+    if (row.mfu > 1 && !std::exchange(told_of_peak_, true)) {
+      progress_.say(
+          fmt::format("step {}: faster than the machine's peak: its {:.0f} GFLOP/s were measured while it was busy",
+                      step + 1, peak_flops_ * 1e-9));
+    }
   }
 
   StepResult learn(std::int64_t step) {
@@ -216,6 +222,7 @@ class TrainingLoop {
   std::int64_t tokens_;  // trained on so far
   bool evaluation_due_;  // before the first step
   double peak_flops_;
+  bool told_of_peak_ = false;  // that it was measured too low
 };
 
 // What the sample at the end goes on from; empty where there is to be none.
@@ -294,6 +301,9 @@ int train(const Config& config) {
   // Everything that can be refused has been: from here on files change.
   make_out_dir(config, lock);
   print_start(config, learner.model(), dataset, plan);
+  if (const std::string& limit = device->cpu().thread_limit(); !limit.empty()) {
+    show(fmt::format("threads: {}, and no more: {}\n", device->cpu().threads(), limit));
+  }
 
   const RunPosition start = checkpoint ? saved_position(*checkpoint) : RunPosition();
   const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint) : std::string();

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <sstream>
 #include <system_error>
 #include <thread>
@@ -45,6 +46,9 @@ void enter(const Surroundings& surroundings, int out, int err) {
   }
   for (const int stream : surroundings.closed_streams) {
     close(stream);
+  }
+  if (const std::size_t end = surroundings.variable.find('='); end != std::string::npos) {
+    setenv(surroundings.variable.substr(0, end).c_str(), surroundings.variable.c_str() + end + 1, 1);
   }
 }
 

@@ -17,6 +17,7 @@ struct Surroundings {
   std::optional<Bytes> largest_file;  // a write beyond it fails, as on a full disk
   std::vector<int> closed_streams;    // of 0, 1 and 2
   std::vector<int> ignored_signals;   // as nohup(1) starts a program
+  std::string variable;               // of the environment, as "NAME=value"
 };
 
 struct Exit {

@@ -58,6 +58,7 @@ void for_each_task(Machine& machine, const Kernel& kernel, bool tiles, const Tas
   const int threads = machine.threads();
   const std::int64_t tasks = tasks_of(kernel, threads);
   const Bytes bytes = scratch_bytes(machine, kernel);
+  const Team team(threads);
 #pragma omp parallel num_threads(threads)
   {
     std::optional<AmxTiles> registers;

@@ -14,6 +14,7 @@ namespace retape::nn::cpu {
 template <class F>
 void parallel_for(Machine& machine, std::int64_t count, F f) {
   const int threads = count > 1 ? machine.threads() : 1;
+  const Team team(threads);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (std::int64_t i = 0; i < count; ++i) {
     f(i);

@@ -6,8 +6,6 @@
 // allocates the buffers which it packs a and b into.
 #include "nn/kernels/matmul.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -97,6 +95,7 @@ Desc any_layout(std::int64_t rows, std::int64_t columns, DType dtype) {
 dnnl::primitive_attr own_scratchpad() {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);  // whatever ONEDNN_DEFAULT_FPMATH_MODE says
   return attributes;
 }
 
@@ -237,12 +236,6 @@ void multiply(Machine& machine, const Part& part) {
   with_our_errors(part, "oneDNN to run it", [&] { plan.execute(machine.stream(), part.kernel); });
 }
 
-// Primitives are compiled for, and run with, the threads that OpenMP grants the calling thread, which need not be the
-// thread that opened the machine.
-void take_threads(const Machine& machine) {
-  omp_set_num_threads(machine.threads());
-}
-
 bool has_bf16(Machine& machine) {
   return machine.cached<bool>("matmul has bf16", [&] {
     const Desc square = matrix(64, 64, 64, DType::bf16);
@@ -255,7 +248,7 @@ bool has_bf16(Machine& machine) {
 }  // namespace
 
 Bytes workspace_bytes(Machine& machine, const Matmul& kernel) {
-  take_threads(machine);
+  const Team team(machine.threads());  // primitives are compiled for, and run with, the threads of the calling thread
   if (kernel.in == DType::bf16 && !has_bf16(machine)) {
     return widened_workspace_bytes(machine, kernel);
   }
@@ -265,7 +258,7 @@ Bytes workspace_bytes(Machine& machine, const Matmul& kernel) {
 }
 
 void run(Machine& machine, const Matmul& kernel) {
-  take_threads(machine);
+  const Team team(machine.threads());  // primitives are compiled for, and run with, the threads of the calling thread
   if (kernel.in == DType::bf16 && !has_bf16(machine)) {
     run_widened(machine, kernel);
     return;

@@ -9,15 +9,19 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <string>
 
+#include "nn/runtime/cpu/team.h"
+
 namespace retape::nn::cpu {
 
 class Machine {
  public:
-  // 0 threads takes every processor that this process may run on. Throws DeviceError where this processor lacks an
-  // instruction that the kernels were compiled for.
+  // 0 threads takes as many as grant_threads() gives. Throws ConfigError where `threads` are not to be had, DeviceError
+  // where this processor lacks an instruction that the kernels were compiled for.
   explicit Machine(int threads);
 
-  int threads() const { return threads_; }
+  int threads() const { return grant_.threads; }
+  // What keeps it from a thread for each processor; empty where nothing does, or where a number was asked for.
+  const std::string& thread_limit() const { return grant_.limit; }
   const dnnl::engine& engine() const { return engine_; }
   dnnl::stream& stream() { return stream_; }
 
@@ -39,7 +43,7 @@ class Machine {
   }
 
  private:
-  int threads_;
+  Grant grant_;
   dnnl::engine engine_;
   dnnl::stream stream_;
   std::map<std::string, std::shared_ptr<void>> cache_;
