@@ -38,8 +38,15 @@ bool Gradients::wants(int i) const {
   return graph_.value(input(i)).requires_grad;
 }
 
+const Shape& Gradients::shape(int i) const {
+  return graph_.value(input(i)).shape;
+}
+DType Gradients::dtype(int i) const {
+  return detail::gradient_dtype(graph_.value(input(i)));
+}
+
 GradSink Gradients::sink(int i) {
-  return sink(i, detail::gradient_dtype(graph_.value(input(i))));
+  return sink(i, dtype(i));
 }
 
 GradSink Gradients::sink(int i, DType dtype) {

@@ -41,6 +41,9 @@ class Gradients {
 
   // Whether the gradient of input i is needed.
   bool wants(int i) const;
+  // The shape of input i, and the dtype in which its gradient is summed.
+  const Shape& shape(int i) const;
+  DType dtype(int i) const;
 
   // Memory for the gradient of input i, to be written before backward returns. Of an input whose gradient is not needed
   // it is scratch: ops skip what is costly to compute where wants() is false, and need not care about the rest.

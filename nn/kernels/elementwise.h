@@ -21,12 +21,14 @@ struct Add {
   DType dtype = DType::f32;
 };
 
-// out = factor x, in f32, rounded once. out may be x. x and out may differ in dtype.
+// out = factor x, added to what is there where `accumulate`, in f32, rounded once. out may be x. x and out may differ
+// in dtype.
 struct Scale {
   const void* x = nullptr;
   void* out = nullptr;
   Elems elems = 0;
   float factor = 1;
+  bool accumulate = false;
   DType in = DType::f32;
   DType out_dtype = DType::f32;
 };

@@ -16,8 +16,8 @@ double rounded(double value, DType dtype) {
   return dtype == DType::bf16 ? to_float(to_bf16(narrow)) : narrow;
 }
 
-Array64 normal_array(const Shape& shape, double scale, DType dtype, std::mt19937& engine) {
-  std::normal_distribution<double> normal(0, scale);
+Array64 normal_array(const Shape& shape, double mean, double scale, DType dtype, std::mt19937& engine) {
+  std::normal_distribution<double> normal(mean, scale);
   Array64 array(shape);
   for (double& value : array.values) {
     value = rounded(normal(engine), dtype);
@@ -50,11 +50,12 @@ OpCaseData::OpCaseData(const OpCase& described, DType case_dtype)
     : op_case(&described), dtype(case_dtype), weights(Shape{}) {
   std::mt19937 engine(1);
   for (const OpInput& input : described.inputs) {
-    inputs.push_back(input.kind == OpInput::Kind::index ? index_array(input.shape, input.below, engine)
-                                                        : normal_array(input.shape, input.scale, dtype, engine));
+    inputs.push_back(input.kind == OpInput::Kind::index
+                         ? index_array(input.shape, input.below, engine)
+                         : normal_array(input.shape, input.mean, input.scale, dtype, engine));
   }
   const Shape shape = output().shape;
-  weights = normal_array(shape, 1, dtype, engine);
+  weights = normal_array(shape, 0, 1, dtype, engine);
   if (shape == Shape{}) {
     weights[0] = 1;  // a loss already
   }
@@ -106,7 +107,7 @@ Var OpBench::apply(Tape& tape, std::uint32_t wanted) {
 }
 
 Var OpBench::loss(Tape& tape, Var output, bool quadratic) {
-  if (!quadratic && output.shape() == Shape{}) {
+  if (!quadratic && output.shape() == Shape{} && output.dtype() == DType::f32) {
     return output;
   }
   return tape.run<WeightedSum>({quadratic}, {std::move(output), tape.leaf(weights_)});

@@ -14,6 +14,11 @@ OpInput indices(std::string_view name, const Shape& shape, std::int64_t below) {
   return {.name = name, .kind = OpInput::Kind::index, .shape = shape, .below = below};
 }
 
+OpInput around(double mean, OpInput input) {
+  input.mean = mean;
+  return input;
+}
+
 std::string op_case_name(const testing::TestParamInfo<OpCaseParam>& info) {
   return fmt::format("{}_{}", info.param.op_case.name, name(info.param.dtype));
 }

@@ -30,12 +30,15 @@ struct OpInput {
   Kind kind = Kind::activation;
   Shape shape;
   double scale = 1;        // normally distributed with this deviation
+  double mean = 0;         // around this
   std::int64_t below = 0;  // indices are in [0, below)
 };
 
 OpInput activation(std::string_view name, const Shape& shape, double scale = 1);
 OpInput parameter(std::string_view name, const Shape& shape, double scale = 1);
 OpInput indices(std::string_view name, const Shape& shape, std::int64_t below);
+// The input with its values around `mean`: far from 0, where the op has a pole there.
+OpInput around(double mean, OpInput input);
 
 // The inputs of a case as the reference sees them: rounded to the dtype of the case, then exact.
 struct ReferenceInputs {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/double_sums.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -18,10 +19,15 @@ void add(Machine& machine, const T* a, const T* b, T* out, Elems elems) {
 }
 
 template <class In, class Out>
-void scale(Machine& machine, const In* x, Out* out, Elems elems, float factor) {
-  for_each_chunk(machine, elems, [=](Elems begin, Elems end) {
-    for_each_vector(begin, end,
-                    [=](Elems i, auto lanes) { store(hn::Mul(load(x + i, lanes), splat(factor)), out + i, lanes); });
+void scale(Machine& machine, const Scale& kernel) {
+  const auto* x = static_cast<const In*>(kernel.x);
+  auto* out = static_cast<Out*>(kernel.out);
+  const float factor = kernel.factor;
+  const bool accumulate = kernel.accumulate;
+  for_each_chunk(machine, kernel.elems, [=](Elems begin, Elems end) {
+    for_each_vector(begin, end, [=](Elems i, auto lanes) {
+      store_or_add(hn::Mul(load(x + i, lanes), splat(factor)), out + i, accumulate, lanes);
+    });
   });
 }
 
@@ -36,44 +42,14 @@ void sum_rows(const T* x, std::int64_t first_row, std::int64_t last_row, std::in
   });
 }
 
-using Doubles = hn::ScalableTag<double>;
-using DoubleVector = hn::Vec<Doubles>;
-
-HWY_INLINE DoubleVector load_as_double(const float* x) {
-  return hn::PromoteTo(Doubles{}, hn::LoadU(hn::Rebind<float, Doubles>{}, x));
-}
-
-// The sum of term(x[i]), in f64. Four sums hide the latency of an addition.
 template <class Term>
-double sum_terms(const float* x, Elems elems, Term term) {
-  const auto step = static_cast<Elems>(hn::Lanes(Doubles{}));
-  DoubleVector sum0 = hn::Zero(Doubles{});
-  DoubleVector sum1 = sum0;
-  DoubleVector sum2 = sum0;
-  DoubleVector sum3 = sum0;
-  Elems i = 0;
-  for (; i + 4 * step <= elems; i += 4 * step) {
-    sum0 = hn::Add(sum0, term(load_as_double(x + i)));
-    sum1 = hn::Add(sum1, term(load_as_double(x + i + step)));
-    sum2 = hn::Add(sum2, term(load_as_double(x + i + 2 * step)));
-    sum3 = hn::Add(sum3, term(load_as_double(x + i + 3 * step)));
-  }
-  double sum = hn::GetLane(hn::SumOfLanes(Doubles{}, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3))));
-  for (; i < elems; ++i) {
-    sum += hn::GetLane(term(hn::Set(Doubles{}, static_cast<double>(x[i]))));
-  }
-  return sum;
-}
-
-template <class Term>
-double sum_blocks(Machine& machine, const float* x, Elems elems, Term term) {
+double sum_blocks(Machine& machine, Elems elems, Term term) {
   constexpr Elems kMostBlocks = 256;
   constexpr Elems kSmallestBlock = 16384;
   const Blocks blocks{elems, std::max(kSmallestBlock, ceil_div(elems, kMostBlocks))};
   std::array<double, kMostBlocks> sums{};
   parallel_for(machine, blocks.count(), [&](std::int64_t block) {
-    const Elems begin = blocks.begin(block);
-    sums[static_cast<std::size_t>(block)] = sum_terms(x + begin, blocks.end(block) - begin, term);
+    sums[static_cast<std::size_t>(block)] = sum_of_terms(blocks.begin(block), blocks.end(block), term);
   });
   double sum = 0;
   for (const double block_sum : sums) {
@@ -92,11 +68,8 @@ void run(Machine& machine, const Add& kernel) {
 }
 
 void run(Machine& machine, const Scale& kernel) {
-  dispatch(kernel.in, [&]<class In>(In) {
-    dispatch(kernel.out_dtype, [&]<class Out>(Out) {
-      scale(machine, static_cast<const In*>(kernel.x), static_cast<Out*>(kernel.out), kernel.elems, kernel.factor);
-    });
-  });
+  dispatch(kernel.in,
+           [&]<class In>(In) { dispatch(kernel.out_dtype, [&]<class Out>(Out) { scale<In, Out>(machine, kernel); }); });
 }
 
 Bytes workspace_bytes(Machine& /*machine*/, const ColumnSum& kernel) {
@@ -116,11 +89,15 @@ void run(Machine& machine, const ColumnSum& kernel) {
 }
 
 void run(Machine& machine, const Sum& kernel) {
-  *kernel.sum = sum_blocks(machine, kernel.x, kernel.elems, [](DoubleVector x) { return x; });
+  *kernel.sum =
+      sum_blocks(machine, kernel.elems, [x = kernel.x](Elems i, auto lanes) { return load_as_double(x + i, lanes); });
 }
 
 void run(Machine& machine, const SumOfSquares& kernel) {
-  *kernel.sum = sum_blocks(machine, kernel.x, kernel.elems, [](DoubleVector x) { return hn::Mul(x, x); });
+  *kernel.sum = sum_blocks(machine, kernel.elems, [from = kernel.x](Elems i, auto lanes) {
+    const DoubleVector x = load_as_double(from + i, lanes);
+    return hn::Mul(x, x);
+  });
 }
 
 }  // namespace retape::nn::cpu

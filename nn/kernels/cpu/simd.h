@@ -102,6 +102,12 @@ HWY_INLINE void store(FloatVector value, T* to, FirstLanes lanes) {
   std::memcpy(to, buffer.data(), lanes.count * sizeof(T));
 }
 
+// Stores the value, or its sum with what is there.
+template <class T>
+HWY_INLINE void store_or_add(FloatVector value, T* to, bool add, auto lanes) {
+  store(add ? hn::Add(load(to, lanes), value) : value, to, lanes);
+}
+
 // `value` with `other` in the lanes past the array's end.
 HWY_INLINE FloatVector with_rest(FloatVector value, float /*other*/, AllLanes) {
   return value;
