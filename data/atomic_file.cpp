@@ -1,6 +1,8 @@
 #include "data/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,7 +16,7 @@
 namespace retape::data {
 namespace {
 
-constexpr std::string_view kMark = ".tmp.";
+constexpr std::string_view kMark = ".retape-tmp.";
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
@@ -46,11 +48,16 @@ void sync_folder(const std::filesystem::path& folder) {
   }
 }
 
+// Whether nobody else holds the file: its writer does while it lives. Where a file system knows no locks, nobody does.
+bool take_lock(const FileDescriptor& file) {
+  return ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
 bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-// Whether `name` ends in ".tmp.PID.N".
+// Whether `name` ends in ".retape-tmp.PID.N".
 bool is_temporary_name(std::string_view name) {
   const std::size_t mark = name.rfind(kMark);
   if (mark == std::string_view::npos) {
@@ -86,14 +93,16 @@ void AtomicFile::create_temporary() {
   constexpr int kAttempts = 1000;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const std::filesystem::path name = fmt::format("{}{}{}.{}", target_.string(), kMark, ::getpid(), attempt);
-    const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0) {
-      file_ = FileDescriptor(fd);
+    FileDescriptor file(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (file.get() < 0 && errno != EEXIST) {
+      fail_io(path_, "create", errno);
+    }
+    // Who removes stale ones may have taken it for one before it was locked.
+    struct stat status {};
+    if (file.get() >= 0 && take_lock(file) && ::fstat(file.get(), &status) == 0 && status.st_nlink > 0) {
+      file_ = std::move(file);
       temporary_ = name;
       return;
-    }
-    if (errno != EEXIST) {
-      fail_io(path_, "create", errno);
     }
   }
   fail_io(path_, "create a temporary file beside it", EEXIST);
@@ -126,6 +135,7 @@ void AtomicFile::sync() {
 void AtomicFile::commit() {
   require<DataError>(!temporary_.empty(), "[file] {}: committed twice", path_.string());
   sync();
+  const FileDescriptor lock(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 0));  // keeps it until the file has its name
   // Network file systems may report a full disk only here.
   if (::close(file_.release()) != 0) {
     fail_io(path_, "close", errno);
@@ -145,13 +155,19 @@ std::int64_t remove_stale_temporaries(const std::filesystem::path& directory) {
     fail_io(directory, "list", error.value());
   }
   for (const auto& entry : entries) {
-    if (!is_temporary_name(entry.path().filename().string())) {
+    if (!is_temporary_name(entry.path().filename().string()) || !entry.is_regular_file(error)) {
       continue;
     }
-    if (::unlink(entry.path().c_str()) != 0) {
+    // One that cannot be opened has just been renamed, or is another user's.
+    const FileDescriptor file(::open(entry.path().c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+    if (file.get() < 0 || !take_lock(file)) {
+      continue;
+    }
+    if (::unlink(entry.path().c_str()) == 0) {
+      ++removed;
+    } else if (errno != ENOENT) {
       fail_io(entry.path(), "remove", errno);
     }
-    ++removed;
   }
   return removed;
 }

@@ -6,8 +6,8 @@
 //   file.write(weights);
 //   file.commit();       // on disk and under its name; without this line nothing changes
 //
-// The bytes go to "PATH.tmp.PID.N" beside the target and are renamed over it after an fsync. Of a symbolic link it is
-// the target that is written; what is neither absent nor a regular file is refused.
+// The bytes go to "PATH.retape-tmp.PID.N" beside the target, which is locked until it is renamed over it after an
+// fsync. Of a symbolic link it is the target that is written; what is neither absent nor a regular file is refused.
 #pragma once
 
 #include <cstddef>
@@ -54,7 +54,8 @@ class AtomicFile {
 };
 
 // Removes the temporary files that killed processes left in a folder and returns how many there were. Only files with
-// AtomicFile's form of name are touched. Call it when nobody else is writing there, such as at the start of a run.
+// AtomicFile's form of name are touched, and none that a process writes; but where a file system knows no locks, nobody
+// else may be writing there.
 std::int64_t remove_stale_temporaries(const std::filesystem::path& directory);
 
 }  // namespace retape::data

@@ -113,6 +113,19 @@ void make_directory(const std::filesystem::path& directory) {
   require<DataError>(!error, "[checkpoint] {}: cannot make the folder: {}", directory.string(), error.message());
 }
 
+// What killed saves left, also those of earlier versions, which wrote to "save-...safetensors.tmp.PID.N".
+void remove_unfinished(const std::filesystem::path& directory) {
+  data::remove_stale_temporaries(directory);
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    const std::size_t end = std::min(name.rfind(".tmp."), name.size());
+    if (end < name.size() && parse_name(name.substr(0, end)) && entry.is_regular_file()) {
+      std::error_code gone;
+      std::filesystem::remove(entry.path(), gone);
+    }
+  }
+}
+
 // Those that are not whole go first and do not count.
 void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directory,
                     std::span<const std::filesystem::path> not_whole) {
@@ -133,8 +146,8 @@ void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directo
 
 void probe_checkpoint_directory(const std::filesystem::path& directory) {
   make_directory(directory);
-  data::remove_stale_temporaries(directory);
-  const data::AtomicFile probe(directory / "probe");  // never committed
+  remove_unfinished(directory);
+  const data::AtomicFile probe(directory / "save-probe");  // never committed
 }
 
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, std::int64_t step, const json& state,
@@ -144,7 +157,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& directory, st
   require<DataError>(keep_last >= 1, "[checkpoint] {}: keep_last: expected at least 1, got {}", directory.string(),
                      keep_last);
   make_directory(directory);
-  data::remove_stale_temporaries(directory);
+  remove_unfinished(directory);
   const std::vector<CheckpointEntry> earlier = list_checkpoints(directory);
   const std::int64_t save = earlier.empty() ? 1 : earlier.front().save + 1;
   std::filesystem::path path = directory / file_name(save, step);

@@ -169,7 +169,7 @@ TEST_P(Bits, SurviveKillsAtAnyMoment) {
   train("killed", saving);
   expect_same_bits("whole", "killed");
   for (const auto& file : std::filesystem::recursive_directory_iterator(out_dir("killed"))) {
-    EXPECT_THAT(file.path().filename().string(), Not(HasSubstr(".tmp."))) << "left behind";
+    EXPECT_THAT(file.path().filename().string(), Not(HasSubstr("tmp."))) << "left behind";
   }
 }
 
@@ -249,7 +249,7 @@ TEST_F(Resuming, LetsGoOfTheCheckpoint) {
   train("run", {"train.steps=2", "train.eval_every=0"});
   TrainerProcess process(arguments("", settings("run") + Settings{"train.steps=100000", "train.eval_every=0"}));
   ASSERT_TRUE(wait_until(process, [&] { return rows_so_far("run") >= 3; }));
-  const std::string holder = lines_of(bytes_of(out_dir("run") / "lock")).at(0);
+  const std::string holder = lines_of(bytes_of(out_dir("run") / ".retape.lock")).at(0);
   EXPECT_THAT(bytes_of("/proc/" + holder + "/maps"), AllOf(HasSubstr("trainer"), Not(HasSubstr(".safetensors"))));
 }
 
@@ -286,11 +286,17 @@ TEST_F(Resuming, CanBeRefused) {
 }
 
 TEST_F(Resuming, RemovesWhatKilledSavesLeft) {
-  folder().write("run/metrics.jsonl.tmp.123.0", "half");
-  folder().write("run/checkpoints/save-000001-step-00000008.safetensors.tmp.123.0", "half");
-  train("run");
-  EXPECT_FALSE(std::filesystem::exists(path("run/metrics.jsonl.tmp.123.0")));
-  EXPECT_FALSE(std::filesystem::exists(path("run/checkpoints/save-000001-step-00000008.safetensors.tmp.123.0")));
+  const std::string save = "run/checkpoints/save-000001-step-00000008.safetensors";
+  const std::string earlier_version = save + ".tmp.123.0";
+  for (const std::string& name :
+       {std::string("run/metrics.jsonl.retape-tmp.123.0"), save + ".retape-tmp.123.0", earlier_version}) {
+    folder().write(name, "half");
+  }
+  const Exit exit = train("run");
+  EXPECT_THAT(exit.err, IsEmpty());
+  for (const auto& file : std::filesystem::recursive_directory_iterator(out_dir("run"))) {
+    EXPECT_THAT(file.path().filename().string(), Not(HasSubstr("tmp."))) << "left behind";
+  }
 }
 
 }  // namespace

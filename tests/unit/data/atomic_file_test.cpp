@@ -166,11 +166,23 @@ TEST(AtomicFile, AKilledWriterLeavesTheOldFileAndATemporaryThatIsRemoved) {
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(dir.read("a"), "old");
   EXPECT_EQ(dir.files(), 2U);
-  dir.write("notes.tmp.txt", "mine");
-  dir.write("b.tmp.12.", "mine");
+  for (const char* mine : {"notes.tmp.2024.11", "notes.tmp.txt", "b.retape-tmp.12.", "c.retape-tmp.1x.0"}) {
+    dir.write(mine, "mine");
+  }
+  dir.write("d.retape-tmp.12.0/file", "mine");
   EXPECT_EQ(remove_stale_temporaries(dir.path()), 1);
-  EXPECT_EQ(dir.files(), 3U);
+  EXPECT_EQ(dir.files(), 6U);
   EXPECT_THAT([&] { remove_stale_temporaries(dir / "none"); }, ThrowsMessage<DataError>(HasSubstr("No such file")));
+}
+
+// Such as a study that writes its report into the folder of a run that starts.
+TEST(AtomicFile, OfALivingWriterIsNotStale) {
+  const TempDir dir;
+  AtomicFile file(dir / "a");
+  file.write("new");
+  EXPECT_EQ(remove_stale_temporaries(dir.path()), 0);
+  file.commit();
+  EXPECT_EQ(dir.read("a"), "new");
 }
 
 // A file system that is truly full is not at hand in a test; the device that always is shows the same error.

@@ -44,7 +44,7 @@ TEST(FileLock, MakesAFileThatTheUmaskAloneRestricts) {
 TEST(FileLock, SaysNothingOfAHolderItCannotRead) {
   const TempDir dir;
   const FileLock held(dir / "lock");
-  dir.write("lock", "");
+  dir.write("lock", "");  // as a kill may leave it
   EXPECT_THAT([&] { FileLock{dir / "lock"}; }, ThrowsMessage<DataError>(HasSubstr("another process holds")));
 }
 
@@ -67,6 +67,30 @@ TEST(FileLock, IsGivenBackByAProcessThatIsKilled) {
   EXPECT_NO_THROW(FileLock{dir / "lock"});
   ::close(ready[0]);
   ::close(ready[1]);
+}
+
+TEST(FileLock, LeavesAloneWhatIsNoLock) {
+  const TempDir dir;
+  dir.write("notes", "mine");
+  std::filesystem::create_symlink("notes", dir / "link");
+  std::filesystem::create_symlink("absent", dir / "dangling");
+  for (const char* name : {"notes", "link", "dangling"}) {
+    EXPECT_THAT([&] { FileLock{dir / name}; }, ThrowsMessage<DataError>(HasSubstr((dir / name).string())));
+    EXPECT_NO_THROW(require_not_held(dir / name));
+  }
+  EXPECT_EQ(dir.read("notes"), "mine");
+  EXPECT_EQ(dir.files(), 3U);
+}
+
+TEST(FileLock, CanBeAskedForWithoutTakingIt) {
+  const TempDir dir;
+  EXPECT_NO_THROW(require_not_held(dir / "lock"));
+  EXPECT_EQ(dir.files(), 0U);
+  {
+    const FileLock held(dir / "lock");
+    EXPECT_THAT([&] { require_not_held(dir / "lock"); }, ThrowsMessage<DataError>(HasSubstr("holds this lock")));
+  }
+  EXPECT_NO_THROW(require_not_held(dir / "lock"));
 }
 
 TEST(FileLock, RefusesAPathThatCannotBeOpened) {

@@ -281,7 +281,7 @@ TEST(Checkpoints, AFolderThatCannotBeUsedIsFoundBeforeTheFirstSave) {
   EXPECT_THAT([&] { probe_checkpoint_directory(blocked); },
               ThrowsMessage<DataError>(AllOf(HasSubstr(blocked.string()), HasSubstr("Not a directory"))));
   const std::filesystem::path usable = dir / "run/checkpoints";
-  dir.write("run/checkpoints/save-000001-step-00000008.safetensors.tmp.123.0", "half");
+  dir.write("run/checkpoints/save-000001-step-00000008.safetensors.retape-tmp.123.0", "half");
   probe_checkpoint_directory(usable);
   EXPECT_TRUE(std::filesystem::is_empty(usable));
   if (::geteuid() != 0) {  // whom permissions do not stop
