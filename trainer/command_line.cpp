@@ -31,6 +31,7 @@ struct Arguments {
   PrepareCommand prepare;
   std::string export_path;
   bool plan_as_json = false;
+  bool force = false;
   StudyCommand study;
 };
 
@@ -39,13 +40,21 @@ void add_config_options(CLI::App& command, ConfigOptions& options) {
   command.add_option("--set", options.settings, "a setting, wins over the file")->type_name("table.key=value");
 }
 
+std::string config_file(const Arguments& arguments) {
+  return arguments.before.file.empty() ? arguments.after.file : arguments.before.file;
+}
+
 Config config_of(const Arguments& arguments, PolicyOf policy = PolicyOf::config) {
   const auto& [before, after] = std::tie(arguments.before, arguments.after);
   require<ConfigError>(before.file.empty() || after.file.empty(), "--config: expected one file, got {} and {}",
                        before.file, after.file);
   std::vector<std::string> settings = before.settings;
   settings.insert(settings.end(), after.settings.begin(), after.settings.end());
-  return load_config(before.file.empty() ? after.file : before.file, settings, policy);
+  return load_config(config_file(arguments), settings, policy);
+}
+
+void add_force(CLI::App& command, Arguments& arguments) {
+  command.add_flag("--force", arguments.force, "replace files that this command did not write");
 }
 
 void add_sample_options(CLI::App& command, Arguments& arguments) {
@@ -98,7 +107,7 @@ int run(CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("study")) {
     return study(config_of(arguments, PolicyOf::command), arguments.study);
   }
-  return train(config());
+  return train(config(), {.config_file = config_file(arguments), .force = arguments.force});
 }
 
 // After whatever stdout still holds. That nobody may read it is no further error.
@@ -125,7 +134,10 @@ int run_command_line(int argc, const char* const* argv) {
   CLI::App app("Retape trains GPT language models. Without a command it trains.", "trainer");
   app.require_subcommand(0, 1);
   add_config_options(app, arguments.before);
-  add_config_options(*app.add_subcommand("train", "train, or go on training"), arguments.after);
+  add_force(app, arguments);
+  CLI::App* train_command = app.add_subcommand("train", "train, or go on training");
+  add_config_options(*train_command, arguments.after);
+  add_force(*train_command, arguments);
   add_config_options(*app.add_subcommand("eval", "print the validation loss of the newest checkpoint"),
                      arguments.after);
   CLI::App* plan = app.add_subcommand("plan", "say what a training would take, without running it");

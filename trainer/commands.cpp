@@ -17,15 +17,15 @@ void require_checkpoint(bool ok, const Config& config, std::string_view advice) 
                      advice);
 }
 
-// The checkpoint that a command works on; there must be one unless model.init_from gives weights. Says on stderr, since
-// stdout is for results, where both would.
+// The checkpoint that a command works on; there must be one unless model.init_from gives weights. Warns where both
+// would.
 std::optional<Checkpoint> trained(const Config& config) {
-  std::optional<Checkpoint> checkpoint = find_checkpoint(config);
+  std::optional<Checkpoint> checkpoint = find_trained(config);
   const std::string& init_from = config.model.init_from;
   require_checkpoint(checkpoint || !init_from.empty(), config, "train first, or set model.init_from");
   if (checkpoint && !init_from.empty()) {
-    fmt::print(stderr, "takes the weights of {}, not of model.init_from = {}; train.resume=never takes those\n",
-               on_one_line(checkpoint->path().string()), on_one_line(init_from));
+    print_warning(fmt::format("takes the weights of {}, not of model.init_from = {}; another run.out_dir takes those",
+                              checkpoint->path().string(), init_from));
   }
   return checkpoint;
 }
@@ -67,7 +67,7 @@ int evaluate(const Config& config) {
 }
 
 int print_sample(const Config& config, const SampleCommand& command) {
-  const std::optional<Checkpoint> checkpoint = find_checkpoint(config);
+  const std::optional<Checkpoint> checkpoint = find_trained(config);
   require_checkpoint(checkpoint.has_value(), config, "train first");  // weights alone come without a tokenizer
   const std::shared_ptr<const data::Tokenizer> tokenizer = saved_tokenizer(*checkpoint);
   require<DataError>(tokenizer != nullptr, "[sample] {}: expected a run that keeps a tokenizer, found none",

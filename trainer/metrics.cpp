@@ -1,32 +1,11 @@
 #include "trainer/metrics.h"
 
-#include <cerrno>
-#include <cstring>
-#include <nlohmann/json.hpp>
-
-#include "data/atomic_file.h"
+#include <utility>
 
 namespace retape::trainer {
 namespace {
 
 using nlohmann::ordered_json;
-
-// The rows that a run which goes on from `first_step` had already written: steps before it, and evaluations up to it.
-// A last line that a kill cut short is none of them.
-std::string rows_before(const std::filesystem::path& path, std::int64_t first_step) {
-  std::ifstream file(path);
-  std::string kept;
-  for (std::string line; std::getline(file, line);) {
-    const ordered_json row = ordered_json::parse(line, nullptr, false);
-    if (row.is_object() && row.contains("step") && row["step"].is_number_integer()) {
-      const auto step = row["step"].get<std::int64_t>();
-      if (step < first_step || (step == first_step && row.contains("val_loss"))) {
-        kept += line + "\n";
-      }
-    }
-  }
-  return kept;
-}
 
 ordered_json times_json(const checkpointing::RegionTimes& times) {
   const auto ms = [](std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); };
@@ -44,18 +23,11 @@ ordered_json profile_json(const checkpointing::Profile& profile) {
 
 }  // namespace
 
-Metrics::Metrics(const std::filesystem::path& out_dir, std::int64_t first_step) : path_(out_dir / "metrics.jsonl") {
-  const std::string kept = first_step > 0 ? rows_before(path_, first_step) : std::string();
-  data::AtomicFile start(path_);
-  start.write(kept);
-  start.commit();
-  file_.open(path_, std::ios::app);
-  require<DataError>(file_.is_open(), "[metrics] {}: cannot be opened: {}", path_.string(), std::strerror(errno));
-}
+Metrics::Metrics(const MetricsStart& start, MetricsFile::Warn warn)
+    : file_(start.path, start.earlier, std::move(warn)), resumed_(start.resumed), started_(start.time) {}
 
 void Metrics::write_step(const StepRow& row, const nn::Parameters* parameters) {
-  ordered_json line{{"step", row.step},
-                    {"loss", row.result.loss},
+  ordered_json line{{"loss", row.result.loss},
                     {"lr", row.result.lr},
                     {"grad_norm", row.result.grad_norm},
                     {"tokens", row.tokens},
@@ -78,16 +50,22 @@ void Metrics::write_step(const StepRow& row, const nn::Parameters* parameters) {
       norms[(*parameters)[i]->name()] = row.result.grad_norms[i];
     }
   }
-  write_line(line.dump());
+  write_row(row.step, std::move(line));
 }
 
 void Metrics::write_evaluation(std::int64_t steps_done, double val_loss) {
-  write_line(ordered_json{{"step", steps_done}, {"val_loss", val_loss}}.dump());
+  write_row(steps_done, {{"val_loss", val_loss}});
 }
 
-void Metrics::write_line(const std::string& line) {
-  file_ << line << '\n' << std::flush;
-  require<DataError>(file_.good(), "[metrics] {}: cannot be written: {}", path_.string(), std::strerror(errno));
+void Metrics::write_row(std::int64_t step, ordered_json values) {
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
+  ordered_json row{{"step", step}, {"time", now.count()}, {"elapsed_s", elapsed.count()}};
+  row.update(values);
+  if (std::exchange(resumed_, false)) {
+    row["resumed"] = true;
+  }
+  file_.append(row.dump());
 }
 
 }  // namespace retape::trainer

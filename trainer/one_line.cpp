@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+
 namespace retape::trainer {
 
 std::string on_one_line(std::string_view text) {
@@ -12,6 +14,11 @@ std::string on_one_line(std::string_view text) {
     line += is_control ? fmt::format("\\x{:02x}", code) : std::string(1, c);
   }
   return line;
+}
+
+void print_warning(std::string_view message) {
+  std::fflush(stdout);
+  std::fputs(("warning: " + on_one_line(message) + "\n").c_str(), stderr);
 }
 
 }  // namespace retape::trainer

@@ -212,15 +212,16 @@ std::int64_t saved_vocab(const Checkpoint& checkpoint) {
 }
 
 std::optional<Checkpoint> find_checkpoint(const Config& config, std::vector<std::filesystem::path>* not_whole) {
-  if (config.train.resume == "never") {
-    return std::nullopt;
-  }
-  if (config.train.resume != "auto") {
+  return config.train.resume == "never" ? std::nullopt : find_trained(config, not_whole);
+}
+
+std::optional<Checkpoint> find_trained(const Config& config, std::vector<std::filesystem::path>* not_whole) {
+  if (config.train.resume != "auto" && config.train.resume != "never") {
     return Checkpoint(config.train.resume);
   }
   LatestCheckpoint latest = open_latest_checkpoint(checkpoint_directory(config));
   for (const std::string& warning : latest.warnings) {
-    fmt::print(stderr, "warning: {}\n", on_one_line(warning));
+    print_warning(warning);
   }
   if (not_whole != nullptr) {
     *not_whole = std::move(latest.not_whole);

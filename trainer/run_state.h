@@ -52,10 +52,13 @@ std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpo
 // The vocabulary of the checkpoint's model.
 std::int64_t saved_vocab(const Checkpoint& checkpoint);
 
-// What train.resume names: the newest whole checkpoint, the one at a path, or nothing. A line for each corrupt one that
-// was passed over goes to stderr, and its path into `not_whole`, which may be null.
+// What a training goes on from, as train.resume names it: the newest whole checkpoint, the one at a path, or nothing. A
+// warning for each corrupt one that was passed over goes to stderr, and its path into `not_whole`, which may be null.
 std::optional<Checkpoint> find_checkpoint(const Config& config,
                                           std::vector<std::filesystem::path>* not_whole = nullptr);
+
+// What a command that reads a run works on: the same, but "never", which is about the next training, hides nothing.
+std::optional<Checkpoint> find_trained(const Config& config, std::vector<std::filesystem::path>* not_whole = nullptr);
 
 // Where a run keeps its checkpoints.
 std::filesystem::path checkpoint_directory(const Config& config);

@@ -9,17 +9,19 @@
 #include <span>
 #include <utility>
 
-#include "data/atomic_file.h"
-#include "data/file_lock.h"
 #include "data/windows.h"
 #include "nn/runtime/cpu/machine.h"
-#include "trainer/config_writer.h"
 #include "trainer/machine_peak.h"
 #include "trainer/memory_plan.h"
 #include "trainer/metrics.h"
+#include "trainer/one_line.h"
 #include "trainer/opened_run.h"
 #include "trainer/plan_command.h"
 #include "trainer/progress.h"
+#include "trainer/run/earlier_rows.h"
+#include "trainer/run/earlier_run.h"
+#include "trainer/run/run_folder.h"
+#include "trainer/run/settings_file.h"
 #include "trainer/run_state.h"
 #include "trainer/sampling.h"
 #include "trainer/stop_signals.h"
@@ -27,24 +29,50 @@
 namespace retape::trainer {
 namespace {
 
-data::FileLock lock_out_dir(const Config& config) {
-  return data::FileLock(std::filesystem::path(config.run.out_dir) / "lock");
+// What a start finds in the folder of the run, looked through before anything changes.
+struct FoundFiles {
+  EarlierRows rows;
+  SettingsPlace settings;
+};
+
+// Throws DataError for files that are in the way.
+FoundFiles look_through(const Config& config, const std::optional<Checkpoint>& checkpoint,
+                        const TrainOptions& options) {
+  const std::filesystem::path out_dir = config.run.out_dir;
+  FoundFiles found{.rows = {}, .settings = place_settings(out_dir, options.config_file, options.force)};
+  require_metrics_of_run(out_dir, options.force);
+  if (checkpoint) {
+    found.rows = read_earlier_rows(metrics_in(out_dir), saved_position(*checkpoint));
+    std::error_code ignored;
+    const bool is_own = std::filesystem::equivalent(checkpoint->path().parent_path(), checkpoints_in(out_dir), ignored);
+    if (!found.rows.missing.empty() && (is_own || !found.rows.kept.empty())) {
+      print_warning(
+          fmt::format("[metrics] {}: no rows of steps {} are there, below the checkpoint of step {}; the run "
+                      "goes on",
+                      metrics_in(out_dir).string(), found.rows.missing, checkpoint->step()));
+    }
+  }
+  if (config.train.resume == "never") {
+    require_movable(out_dir);
+  }
+  return found;
 }
 
-// Makes the folder of the run if it is missing, takes its lock where that is not `held` yet, and finds out whether
+// Makes the folder of the run if it is missing, takes its lock where that is not held yet, and finds out whether
 // everything that comes later can be written.
-void make_out_dir(const Config& config, std::optional<data::FileLock>& held) {
-  std::error_code error;
-  std::filesystem::create_directories(config.run.out_dir, error);
-  require<DataError>(!error, "[run] out_dir: {} cannot be made: {}", config.run.out_dir, error.message());
-  if (!held) {
-    held = lock_out_dir(config);
+void make_out_dir(const Config& config, const TrainOptions& options, const SettingsPlace& settings, RunFolder& folder) {
+  folder.make();
+  if (config.train.resume == "never") {
+    const std::filesystem::path moved = move_earlier_run(folder.path(), options.config_file);
+    if (!moved.empty()) {
+      show(fmt::format("the run that was in {} is now in {}\n", folder.path().string(), moved.string()));
+    }
   }
-  data::remove_stale_temporaries(config.run.out_dir);
   probe_checkpoint_directory(checkpoint_directory(config));
-  data::AtomicFile file(std::filesystem::path(config.run.out_dir) / "config.toml");
-  file.write(to_toml(config));
-  file.commit();
+  write_settings(settings, config);
+  if (!settings.note.empty()) {
+    show(settings.note + "\n");
+  }
 }
 
 void print_start(const Config& config, const Gpt& model, const data::Dataset& dataset, const MemoryPlan& plan) {
@@ -56,16 +84,19 @@ void print_start(const Config& config, const Gpt& model, const data::Dataset& da
 // The loop over the steps of one run.
 class TrainingLoop {
  public:
-  TrainingLoop(const Config& config, const data::Dataset& dataset, Learner& learner, data::Sampler sampler,
-               const RunPosition& start, std::vector<std::filesystem::path> not_whole, double peak_flops)
+  TrainingLoop(const Config& config, const RunFolder& folder, const data::Dataset& dataset, Learner& learner,
+               data::Sampler sampler, const RunPosition& start, const MetricsStart& metrics,
+               std::vector<std::filesystem::path> not_whole, double peak_flops)
       : config_(config),
+        folder_(folder),
         dataset_(dataset),
         learner_(learner),
         sampler_(std::move(sampler)),
-        metrics_(config.run.out_dir, start.step),
+        metrics_(metrics, [this](const std::string& warning) { warn(warning); }),
         progress_(start.step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
         not_whole_(std::move(not_whole)),
         first_step_(start.step),
+        last_saved_(start.step),
         tokens_(start.tokens),
         evaluation_due_(start.evaluation_due),
         peak_flops_(peak_flops) {}
@@ -131,6 +162,7 @@ class TrainingLoop {
       profile_.add(*row.result.profile);
       ++profiled_steps_;
     }
+    require_folder();
     metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr);
     progress_.step(row);
     if (row.mfu > 1 && !std::exchange(told_of_peak_, true)) {
@@ -168,8 +200,9 @@ class TrainingLoop {
     }
     require(std::isfinite(*loss), "[train] validation after step {}: expected a finite loss, got {}; {}", done, *loss,
             last_good_checkpoint(done));
+    require_folder();
     metrics_.write_evaluation(done, *loss);
-    progress_.say(fmt::format("step {}/{}  validation loss {:.4f}", done, config_.train.steps, *loss));
+    progress_.say(fmt::format("after step {}/{}  validation loss {:.4f}", done, config_.train.steps, *loss));
     return true;
   }
 
@@ -182,8 +215,21 @@ class TrainingLoop {
 
   std::filesystem::path save(const RunPosition& position) {
     require_good_weights(position.step);
-    return save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_.tokenizer.get(),
-                    not_whole_);
+    require_folder();
+    metrics_.sync();  // no checkpoint without the rows before it
+    std::filesystem::path saved = save_run(checkpoint_directory(config_), position, config_, learner_, sampler_,
+                                           dataset_.tokenizer.get(), not_whole_);
+    last_saved_ = position.step;
+    return saved;
+  }
+
+  void require_folder() const {
+    folder_.require_in_place(fmt::format("what was trained after step {}, the last one saved", last_saved_));
+  }
+
+  void warn(const std::string& warning) {
+    progress_.finish();
+    print_warning(warning);
   }
 
   // Weights that nothing can be learnt from must not take the place of good ones: they may be finite and yet too large
@@ -210,6 +256,7 @@ class TrainingLoop {
   }
 
   const Config& config_;
+  const RunFolder& folder_;
   const data::Dataset& dataset_;
   Learner& learner_;
   data::Sampler sampler_;
@@ -219,6 +266,7 @@ class TrainingLoop {
   std::int64_t profiled_steps_ = 0;
   std::vector<std::filesystem::path> not_whole_;  // checkpoints that go for the next one saved
   std::int64_t first_step_;
+  std::int64_t last_saved_;
   std::int64_t tokens_;  // trained on so far
   bool evaluation_due_;  // before the first step
   double peak_flops_;
@@ -274,21 +322,19 @@ std::optional<int> run_until_signal(TrainingLoop& loop) {
 
 }  // namespace
 
-int train(const Config& config) {
+int train(const Config& config, const TrainOptions& options) {
+  const auto started = std::chrono::steady_clock::now();
   if (config.run.device == DeviceChoice::meta) {
     return print_memory(config);
   }
-  std::signal(SIGPIPE, SIG_IGN);  // a reader of the output may leave without ending the training
-  std::optional<data::FileLock> lock;
-  std::error_code absent;
-  if (std::filesystem::is_directory(config.run.out_dir, absent)) {
-    lock = lock_out_dir(config);  // before the run's files are read; a start that is refused makes no folder
-  }
+  std::signal(SIGPIPE, SIG_IGN);         // a reader of the output may leave without ending the training
+  RunFolder folder(config.run.out_dir);  // locked before the run's files are read
   std::vector<std::filesystem::path> not_whole;
   std::optional<Checkpoint> checkpoint = find_checkpoint(config, &not_whole);
   if (checkpoint) {
     require_can_go_on(*checkpoint, config);
   }
+  FoundFiles found = look_through(config, checkpoint, options);
   const data::Dataset dataset = open_data(config, checkpoint);
   const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
@@ -299,7 +345,7 @@ int train(const Config& config) {
   load_weights(config, checkpoint, learner);
   data::Sampler sampler = open_sampler(config, dataset, checkpoint);
   // Everything that can be refused has been: from here on files change.
-  make_out_dir(config, lock);
+  make_out_dir(config, options, found.settings, folder);
   print_start(config, learner.model(), dataset, plan);
   if (const std::string& limit = device->cpu().thread_limit(); !limit.empty()) {
     show(fmt::format("threads: {}, and no more: {}\n", device->cpu().threads(), limit));
@@ -309,7 +355,12 @@ int train(const Config& config) {
   const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint) : std::string();
   checkpoint.reset();  // a file that is still mapped takes up the disk, also once it has been removed
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
-  TrainingLoop loop(config, dataset, learner, std::move(sampler), start, std::move(not_whole), peak_flops);
+  const MetricsStart metrics{.path = metrics_in(folder.path()),
+                             .earlier = std::move(found.rows.kept),
+                             .resumed = start.step > 0,
+                             .time = started};
+  TrainingLoop loop(config, folder, dataset, learner, std::move(sampler), start, metrics, std::move(not_whole),
+                    peak_flops);
   show(resumption);
   if (const std::optional<int> signal = run_until_signal(loop)) {
     constexpr int kSignalStatus = 128;  // the shell's convention

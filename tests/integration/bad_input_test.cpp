@@ -18,7 +18,7 @@ using testing::Not;
 std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().filename() != "lock") {
+    if (entry.is_regular_file() && entry.path().filename() != ".retape.lock") {
       files[entry.path().string()] = bytes_of(entry.path());
     }
   }
@@ -280,8 +280,9 @@ TEST_F(BadInput, AFolderThatAnotherProcessIsAtWorkIn) {
   const Settings longer{"train.steps=100000", "train.eval_every=0"};
   TrainerProcess first(arguments("", settings("busy") + longer));
   ASSERT_TRUE(wait_until(first, [&] { return rows_so_far("busy") >= 2; }));
-  const std::string holder = lines_of(bytes_of(out_dir("busy") / "lock")).at(0);
-  expect_refusal(arguments("", settings("busy") + longer), {out_dir("busy").string() + "/lock", "process " + holder});
+  const std::string holder = lines_of(bytes_of(out_dir("busy") / ".retape.lock")).at(0);
+  expect_refusal(arguments("", settings("busy") + longer),
+                 {out_dir("busy").string() + "/.retape.lock", "process " + holder});
   first.send(SIGTERM);
   EXPECT_EQ(first.wait().status, 128 + SIGTERM);
   const std::string steps = std::to_string(trainer::list_checkpoints(checkpoints("busy")).front().step);

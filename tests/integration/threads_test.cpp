@@ -29,7 +29,7 @@ TEST_F(Threads, NoVariableChangesABit) {
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY=0"}) {
     SCOPED_TRACE(variable);
     const std::string run = "run" + std::to_string(++runs);
-    const Exit exit = run_trainer(arguments("", two_steps(run, "2")), {.variable = variable});
+    const Exit exit = run_trainer(arguments("", two_steps(run, "2")), {.variables = {variable}});
     ASSERT_TRUE(exit.ok()) << exit.err;
     expect_same_bits("plain", run);
   }
@@ -39,7 +39,7 @@ TEST_F(Threads, TakesAndSaysWhatIsGranted) {
   ASSERT_TRUE(run_trainer(arguments("", two_steps("one", "1"))).ok());
   for (const std::string variable : {"OMP_THREAD_LIMIT=1", "OMP_NUM_THREADS=1"}) {
     SCOPED_TRACE(variable);
-    const Exit exit = run_trainer(arguments("", two_steps(variable, "0")), {.variable = variable});
+    const Exit exit = run_trainer(arguments("", two_steps(variable, "0")), {.variables = {variable}});
     ASSERT_TRUE(exit.ok()) << exit.err;
     EXPECT_THAT(exit.out, HasSubstr("threads: 1, and no more: " + variable));
     expect_same_bits("one", variable);
@@ -48,7 +48,7 @@ TEST_F(Threads, TakesAndSaysWhatIsGranted) {
 
 TEST_F(Threads, RefusesThreadsThatAreNotToBeHad) {
   for (const char* command : {"", "plan"}) {
-    const Exit exit = run_trainer(arguments(command, two_steps("run", "2")), {.variable = "OMP_THREAD_LIMIT=1"});
+    const Exit exit = run_trainer(arguments(command, two_steps("run", "2")), {.variables = {"OMP_THREAD_LIMIT=1"}});
     EXPECT_EQ(exit.status, 1);
     EXPECT_EQ(exit.err, "error: [cpu] threads: expected 2, got 1: OMP_THREAD_LIMIT=1 allows no more\n");
   }

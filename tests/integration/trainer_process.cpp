@@ -41,14 +41,14 @@ void enter(const Surroundings& surroundings, int out, int err) {
     const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  for (const std::string& variable : surroundings.variables) {
+    putenv(const_cast<char*>(variable.c_str()));
+  }
   for (const int number : surroundings.ignored_signals) {
     std::signal(number, SIG_IGN);
   }
   for (const int stream : surroundings.closed_streams) {
     close(stream);
-  }
-  if (const std::size_t end = surroundings.variable.find('='); end != std::string::npos) {
-    setenv(surroundings.variable.substr(0, end).c_str(), surroundings.variable.c_str() + end + 1, 1);
   }
 }
 

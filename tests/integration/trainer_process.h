@@ -14,10 +14,10 @@
 namespace retape::integration {
 
 struct Surroundings {
-  std::optional<Bytes> largest_file;  // a write beyond it fails, as on a full disk
-  std::vector<int> closed_streams;    // of 0, 1 and 2
-  std::vector<int> ignored_signals;   // as nohup(1) starts a program
-  std::string variable;               // of the environment, as "NAME=value"
+  std::optional<Bytes> largest_file;   // a write beyond it fails, as on a full disk
+  std::vector<int> closed_streams;     // of 0, 1 and 2
+  std::vector<int> ignored_signals;    // as nohup(1) starts a program
+  std::vector<std::string> variables;  // NAME=VALUE each, besides the environment of the tests
 };
 
 struct Exit {

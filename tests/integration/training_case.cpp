@@ -82,7 +82,7 @@ std::vector<json> TrainingCase::all_of_metrics(const std::string& run) const {
 std::vector<json> TrainingCase::metrics(const std::string& run) const {
   std::vector<json> rows = all_of_metrics(run);
   for (json& row : rows) {
-    for (const char* time : {"step_ms", "tokens_per_s", "mfu", "recompute_ms"}) {
+    for (const char* time : {"time", "elapsed_s", "step_ms", "tokens_per_s", "mfu", "recompute_ms", "resumed"}) {
       row.erase(time);
     }
   }

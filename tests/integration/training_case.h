@@ -42,7 +42,7 @@ class TrainingCase : public testing::Test {
 
   // The rows of metrics.jsonl as they are.
   std::vector<nlohmann::json> all_of_metrics(const std::string& run) const;
-  // The rows without what no two runs share: times and speeds.
+  // The rows without what no two runs share: times and speeds, and where one went on.
   std::vector<nlohmann::json> metrics(const std::string& run) const;
   std::size_t rows_so_far(const std::string& run) const;
   // Of the newest checkpoint, which must be whole.

@@ -1,0 +1,25 @@
+// The rows that an earlier part of a run left in its metrics.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "trainer/run_state.h"
+
+namespace retape::trainer {
+
+struct EarlierRows {
+  std::string kept;     // whole lines, in their order
+  std::string missing;  // which are not there, in words; empty where none is
+};
+
+// Throws DataError, without waiting for anybody, where the folder's metrics cannot be read, are no regular file, or are
+// not a run's (run/settings_file.h), unless `force` gives such a file up.
+void require_metrics_of_run(const std::filesystem::path& out_dir, bool force);
+
+// The rows below the position that a run goes on from: those of steps before it, and evaluations up to it, without that
+// one if it is due again. Each is there once; what a kill cut short is none. Rows follow each other from step 0, or
+// from where a run went on ("resumed"); where others are missing, it is said. Throws as above.
+EarlierRows read_earlier_rows(const std::filesystem::path& metrics, const RunPosition& position);
+
+}  // namespace retape::trainer

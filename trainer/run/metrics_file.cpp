@@ -1,0 +1,110 @@
+#include "trainer/run/metrics_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "data/atomic_file.h"
+#include "nn/base/error.h"
+
+namespace retape::trainer {
+namespace {
+
+[[noreturn]] void fail_on(const std::filesystem::path& path, std::string_view what, int error) {
+  fail<DataError>("[metrics] {}: cannot be {}: {}", path.string(), what, std::generic_category().message(error));
+}
+
+struct stat status_of(const data::FileDescriptor& file, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) {
+    fail_on(path, "looked at", errno);
+  }
+  return status;
+}
+
+std::filesystem::path free_name_for(const std::filesystem::path& path) {
+  std::error_code ignored;
+  for (int n = 1;; ++n) {
+    std::filesystem::path name = fmt::format("{}.replaced-{}", path.string(), n);
+    if (!std::filesystem::exists(std::filesystem::symlink_status(name, ignored))) {
+      return name;
+    }
+  }
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(std::filesystem::path path, std::string_view earlier, Warn warn)
+    : path_(std::move(path)), warn_(std::move(warn)) {
+  data::AtomicFile start(path_);
+  start.write(earlier);
+  start.commit();
+  open();
+}
+
+void MetricsFile::open() {
+  file_ = data::FileDescriptor(::open(path_.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC));
+  if (file_.get() < 0) {
+    fail_on(path_, "opened", errno);
+  }
+  bytes_ = status_of(file_, path_).st_size;
+}
+
+void MetricsFile::append(const std::string& line) {
+  look_after();
+  const std::string whole = line + "\n";
+  for (std::string_view rest = whole; !rest.empty();) {
+    const ssize_t count = ::write(file_.get(), rest.data(), rest.size());
+    if (count < 0 && errno != EINTR) {
+      fail_on(path_, "written", errno);
+    }
+    rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  }
+  bytes_ = status_of(file_, path_).st_size;
+}
+
+void MetricsFile::look_after() {
+  const struct stat own = status_of(file_, path_);
+  struct stat found {};
+  if (::stat(path_.c_str(), &found) != 0) {
+    if (errno != ENOENT) {
+      fail_on(path_, "looked at", errno);
+    }
+    begin_anew("was removed while the run wrote it; it is written anew from here on");
+  } else if (found.st_dev != own.st_dev || found.st_ino != own.st_ino) {
+    const std::filesystem::path aside = free_name_for(path_);
+    if (::rename(path_.c_str(), aside.c_str()) != 0) {
+      fail_on(path_, "moved aside", errno);
+    }
+    begin_anew(fmt::format("was replaced while the run wrote it, by what is now {}; it is written anew from here on",
+                           aside.string()));
+  } else if (own.st_size < bytes_) {
+    warn_once("was cut short while the run wrote it; it is written on from there");
+  }
+}
+
+void MetricsFile::sync() {
+  // EINVAL: a file system that has no such notion.
+  if (::fdatasync(file_.get()) != 0 && errno != EINVAL) {
+    fail_on(path_, "synced", errno);
+  }
+}
+
+void MetricsFile::begin_anew(std::string_view why) {
+  warn_once(why);
+  data::AtomicFile(path_).commit();
+  open();
+}
+
+void MetricsFile::warn_once(std::string_view what) {
+  if (!std::exchange(warned_, true)) {
+    warn_(fmt::format("[metrics] {}: {}", path_.string(), what));
+  }
+}
+
+}  // namespace retape::trainer
