@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "data/files/json.h"
 #include "nn/base/error.h"
 
 namespace retape::data {
@@ -59,18 +60,18 @@ std::string to_json(const SamplerState& state) {
 }
 
 SamplerState sampler_state_from_json(std::string_view text) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  require<DataError>(json.is_object(), "[sampler] state: expected a JSON object, got \"{}\"", text);
+  const nlohmann::json json = parse_json(text, "[sampler] state");
+  require<DataError>(json.is_object(), "[sampler] state: expected a JSON object, got {}", shown(json));
   const auto field = [&](const char* name) { return json.value(name, nlohmann::json()); };
   const nlohmann::json order = field("order");
   const nlohmann::json seed = field("seed");
   const nlohmann::json position = field("position");
   require<DataError>(order == "random" || order == "sequential",
-                     "[sampler] state: order: expected \"random\" or \"sequential\", got {}", order.dump());
+                     "[sampler] state: order: expected \"random\" or \"sequential\", got {}", shown(order));
   require<DataError>(seed.is_number_unsigned(), "[sampler] state: seed: expected an unsigned integer, got {}",
-                     seed.dump());
+                     shown(seed));
   require<DataError>(position.is_number_unsigned() && position.get<std::uint64_t>() <= kMaxPosition,
-                     "[sampler] state: position: expected a count of rows, got {}", position.dump());
+                     "[sampler] state: position: expected a count of rows, got {}", shown(position));
   return {order == "random" ? Order::kRandom : Order::kSequential, seed.get<std::uint64_t>(),
           position.get<std::int64_t>()};
 }

@@ -5,7 +5,8 @@
 #include <optional>
 #include <utility>
 
-#include "data/mapped_file.h"
+#include "data/files/json.h"
+#include "data/files/read_text.h"
 #include "data/utf8.h"
 #include "nn/base/error.h"
 
@@ -13,6 +14,7 @@ namespace retape::data {
 namespace {
 
 constexpr int kVersion = 1;
+constexpr std::size_t kMostFileBytes = std::size_t{64} << 20;
 
 nlohmann::json json_of(std::string_view type) {
   return {{"retape_tokenizer", kVersion}, {"type", type}};
@@ -134,7 +136,7 @@ std::shared_ptr<const Tokenizer> load_char_tokenizer(const nlohmann::json& json,
     const std::optional<char32_t> value = single_character(entry);
     require<DataError>(value && (vocabulary.empty() || *value > vocabulary.back()),
                        "[tokenizer] {}: vocabulary[{}]: expected one character above the previous, got {}", name,
-                       vocabulary.size(), entry.dump());
+                       vocabulary.size(), shown(entry));
     vocabulary.push_back(*value);
   }
   return std::make_shared<const CharTokenizer>(std::move(vocabulary));
@@ -165,15 +167,15 @@ std::shared_ptr<const Tokenizer> make_char_tokenizer(std::span<const NamedText> 
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(std::string_view text, std::string_view name) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  require<DataError>(json.is_object(), "[tokenizer] {}: expected a JSON object", name);
+  const nlohmann::json json = parse_json(text, fmt::format("[tokenizer] {}", name));
+  require<DataError>(json.is_object(), "[tokenizer] {}: expected a JSON object, got {}", name, shown(json));
   require<DataError>(json.value("retape_tokenizer", nlohmann::json()) == kVersion,
                      "[tokenizer] {}: expected \"retape_tokenizer\": {}", name, kVersion);
   const nlohmann::json type = json.value("type", nlohmann::json());
   if (type == "byte") {
     return make_byte_tokenizer();
   }
-  require<DataError>(type == "char", "[tokenizer] {}: type: expected \"byte\" or \"char\", got {}", name, type.dump());
+  require<DataError>(type == "char", "[tokenizer] {}: type: expected \"byte\" or \"char\", got {}", name, shown(type));
   return load_char_tokenizer(json, name);
 }
 
@@ -183,7 +185,7 @@ bool is_tokenizer_file(std::string_view setting) {
 
 std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& setting, std::span<const NamedText> texts) {
   if (is_tokenizer_file(setting)) {
-    return load_tokenizer(MappedFile(setting).text(), setting);
+    return load_tokenizer(read_text(setting, kMostFileBytes), setting);
   }
   require<ConfigError>(setting == "byte" || setting == "char",
                        "[data] tokenizer: expected \"byte\", \"char\" or the path of a .json file, got \"{}\"",
