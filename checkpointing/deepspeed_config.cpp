@@ -1,9 +1,10 @@
 #include <algorithm>
-#include <array>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "checkpointing/settings.h"
+#include "data/files/json.h"
+#include "data/files/read_text.h"
 #include "nn/base/error.h"
 
 namespace retape::checkpointing {
@@ -13,15 +14,22 @@ using nlohmann::json;
 
 constexpr std::string_view kSection = "activation_checkpointing";
 
-json parse(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  require<ConfigError>(file.is_open(), "{}: cannot be opened", path.string());
+constexpr std::size_t kMostBytes = std::size_t{16} << 20;
+
+// The section, or null where the file has none.
+json read_section(const std::filesystem::path& path) {
   try {
-    return json::parse(file);
-  } catch (const json::parse_error& error) {
-    fail<ConfigError>("{}: byte {}: not JSON", path.string(), error.byte);
-  } catch (const std::ios_base::failure&) {
-    fail<ConfigError>("{}: cannot be read", path.string());
+    json file = data::parse_hjson(data::read_text(path, kMostBytes), path.string());
+    require<DataError>(file.is_object(), "{}: expected an object, got {}", path.string(), data::shown(file));
+    const auto section = file.find(kSection);
+    if (section == file.end() || section->is_null()) {
+      return nullptr;
+    }
+    require<DataError>(section->is_object(), "{}: {}: expected an object, got {}", path.string(), kSection,
+                       data::shown(*section));
+    return std::move(*section);
+  } catch (const DataError& error) {
+    throw ConfigError(error.what());
   }
 }
 
@@ -30,35 +38,45 @@ class Section {
  public:
   Section(const std::filesystem::path& path, const json& section) : path_(path), section_(section) {}
 
+  // Null is what is not set.
   void read(const char* key, std::optional<bool>& flag) {
-    known_.emplace_back(key);
-    if (const auto entry = section_.find(key); entry != section_.end()) {
-      require<ConfigError>(entry->is_boolean(), "{}: {}.{}: expected true or false, got {}", path_.string(), kSection,
-                           key, entry->dump());
-      flag = entry->get<bool>();
+    const json* value = find(key);
+    if (value == nullptr || value->is_null()) {
+      return;
     }
+    require<ConfigError>(value->is_boolean(), "{}: {}.{}: expected true, false or null, got {}", path_.string(),
+                         kSection, key, data::shown(*value));
+    flag = value->get<bool>();
   }
 
-  // DeepSpeed writes null for a number that is not set.
+  // So are null and false, for a number.
   void read(const char* key, std::optional<std::int64_t>& number) {
-    known_.emplace_back(key);
-    if (const auto entry = section_.find(key); entry != section_.end() && !entry->is_null()) {
-      require<ConfigError>(entry->is_number_integer() && entry->get<std::int64_t>() > 0,
-                           "{}: {}.{}: expected an integer above 0, got {}", path_.string(), kSection, key,
-                           entry->dump());
-      number = entry->get<std::int64_t>();
+    const json* value = find(key);
+    if (value == nullptr || value->is_null() || *value == false) {
+      return;
     }
+    const bool is_in_range = value->is_number_unsigned() && value->get<std::uint64_t>() > 0 &&
+                             std::in_range<std::int64_t>(value->get<std::uint64_t>());
+    require<ConfigError>(is_in_range, "{}: {}.{}: expected an integer above 0 or null, got {}", path_.string(),
+                         kSection, key, data::shown(*value));
+    number = value->get<std::int64_t>();
   }
 
   void require_no_others() const {
     for (const auto& [key, value] : section_.items()) {
       require<ConfigError>(std::find(known_.begin(), known_.end(), key) != known_.end(),
-                           "{}: {}.{}: unknown key; expected one of {}", path_.string(), kSection, key,
+                           "{}: {}: unknown key {}; expected one of {}", path_.string(), kSection, data::in_quotes(key),
                            fmt::join(known_, ", "));
     }
   }
 
  private:
+  const json* find(const char* key) {
+    known_.emplace_back(key);
+    const auto entry = section_.find(key);
+    return entry == section_.end() ? nullptr : &*entry;
+  }
+
   const std::filesystem::path& path_;
   const json& section_;
   std::vector<std::string> known_;
@@ -67,16 +85,12 @@ class Section {
 }  // namespace
 
 Overrides read_deepspeed_config(const std::filesystem::path& path) {
-  const json file = parse(path);
-  require<ConfigError>(file.is_object(), "{}: expected a JSON object, got {}", path.string(), file.type_name());
+  const json section = read_section(path);
   Overrides overrides;
-  const auto section = file.find(kSection);
-  if (section == file.end()) {
+  if (section.is_null()) {
     return overrides;
   }
-  require<ConfigError>(section->is_object(), "{}: {}: expected an object, got {}", path.string(), kSection,
-                       section->type_name());
-  Section keys(path, *section);
+  Section keys(path, section);
   keys.read("partition_activations", overrides.partition_activations);
   keys.read("cpu_checkpointing", overrides.cpu_checkpointing);
   keys.read("contiguous_memory_optimization", overrides.contiguous_memory_optimization);
@@ -85,6 +99,10 @@ Overrides read_deepspeed_config(const std::filesystem::path& path) {
   keys.read("profile", overrides.profile);
   keys.require_no_others();
   return overrides;
+}
+
+bool has_deepspeed_section(const std::filesystem::path& path) {
+  return !read_section(path).empty();
 }
 
 }  // namespace retape::checkpointing

@@ -41,9 +41,13 @@ Settings apply(Settings settings, const Overrides& overrides);
 // Throws ConfigError for values out of range.
 void check(const Settings& settings);
 
-// Reads the section "activation_checkpointing" of a DeepSpeed configuration; other sections are not ours. Throws
-// ConfigError, naming the file, for a file that cannot be read or parsed, a key of the section that DeepSpeed does not
-// have (with those that it has), and a value of another type.
+// Reads the section "activation_checkpointing" of a DeepSpeed configuration, which is Hjson (data/files/json.h); other
+// sections are not ours. What is null there, or a number that is false, is not set. Throws ConfigError, naming the
+// file, for a file that cannot be read or parsed, a key of the section that DeepSpeed does not have (with those that it
+// has), and a value of another type.
 Overrides read_deepspeed_config(const std::filesystem::path& path);
+
+// Whether such a file has that section, with anything in it. Throws as above where the file cannot be read or parsed.
+bool has_deepspeed_section(const std::filesystem::path& path);
 
 }  // namespace retape::checkpointing

@@ -1,9 +1,7 @@
 #include "trainer/config_checks.h"
 
 #include <array>
-#include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
@@ -101,38 +99,34 @@ void check_parallel(const Config& config, const ConfigOrigins& origins) {
                        origins.place_of({"parallel.backend", "parallel.tensor", "parallel.data"}), ranks);
 }
 
-// A setting that does nothing is a mistake that would go unnoticed.
+// What a DeepSpeed file sets is in the range of the key here.
+void require_in_range(std::string_view file, const schema::Key& key) {
+  if (const auto* integer = std::get_if<schema::Integer>(&key.field)) {
+    require<ConfigError>(*integer->value >= integer->min && *integer->value <= integer->max,
+                         "{}: {}: expected {}, got {}", file, key.full_name(), schema::expected(key.field),
+                         *integer->value);
+  }
+}
+
+// A setting that does nothing is a mistake that would go unnoticed. One of a DeepSpeed file is none: such files are
+// taken as they are, and the memory plan says what has no effect.
 void check_activation_checkpointing(const Config& config, const ConfigOrigins& origins) {
   const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
-  Config unused;  // only the names are read
-  for (const schema::Key& key : schema::keys_of(unused)) {
+  Config copy = config;  // keys are those of a configuration that could be written
+  for (const schema::Key& key : schema::keys_of(copy)) {
     const std::string name = key.full_name();
-    if (key.table == "activation_checkpointing" && origins.is_set(name)) {
+    if (key.table == "activation_checkpointing" && !origins.is_set(name)) {
+      require_in_range(activations.deepspeed_config, key);
+    } else if (key.table == "activation_checkpointing") {
       const std::string reason = what_disables(activations, key.name);
       require<ConfigError>(reason.empty(), "{}: {}: has no effect with activation_checkpointing.{}",
                            origins.place_of({name}), name, reason);
     }
   }
-  // Only DeepSpeed's file can still have set it. Flags that such a file lists as off are no mistake.
-  const std::string reason = what_disables(activations, "number_checkpoints");
-  require<ConfigError>(activations.number_checkpoints == 0 || reason.empty(),
-                       "{}: activation_checkpointing.number_checkpoints: has no effect with "
-                       "activation_checkpointing.{}",
-                       activations.deepspeed_config, reason);
   require<ConfigError>(activations.policy != CheckpointPolicy::selective || !activations.recompute.empty(),
                        "{}: activation_checkpointing.recompute: expected names of ops or values with policy = "
                        "\"selective\", got none",
                        origins.place_of({"activation_checkpointing.recompute", "activation_checkpointing.policy"}));
-}
-
-// A file that says nothing of activation checkpointing was named by mistake.
-void require_deepspeed_section(const std::string& path) {
-  std::ifstream stream(path);
-  const nlohmann::json file = nlohmann::json::parse(stream);
-  const auto section = file.find("activation_checkpointing");
-  require<ConfigError>(section != file.end() && !section->empty(),
-                       "{}: activation_checkpointing: expected a section with settings, got {}", path,
-                       section == file.end() ? "none" : "an empty one");
 }
 
 // What DeepSpeed's file says of the keys that are not set themselves.
@@ -141,7 +135,10 @@ void fill_in_deepspeed(Config::ActivationCheckpointing& activations, const Confi
     return;
   }
   const checkpointing::Overrides file = checkpointing::read_deepspeed_config(activations.deepspeed_config);
-  require_deepspeed_section(activations.deepspeed_config);
+  // A file that says nothing of activation checkpointing was named by mistake.
+  require<ConfigError>(checkpointing::has_deepspeed_section(activations.deepspeed_config),
+                       "{}: activation_checkpointing: expected a section with settings, got none",
+                       activations.deepspeed_config);
   const auto fill = [&](std::string_view name, auto& field, const auto& value) {
     if (value && !origins.is_set(fmt::format("activation_checkpointing.{}", name))) {
       field = *value;
@@ -151,10 +148,7 @@ void fill_in_deepspeed(Config::ActivationCheckpointing& activations, const Confi
   fill("cpu_checkpointing", activations.cpu_checkpointing, file.cpu_checkpointing);
   fill("contiguous_memory_optimization", activations.contiguous_memory_optimization,
        file.contiguous_memory_optimization);
-  // Who turns the file's buffer off needs none of its count.
-  if (activations.contiguous_memory_optimization || !file.contiguous_memory_optimization.value_or(false)) {
-    fill("number_checkpoints", activations.number_checkpoints, file.number_checkpoints);
-  }
+  fill("number_checkpoints", activations.number_checkpoints, file.number_checkpoints);
   fill("synchronize_checkpoint_boundary", activations.synchronize_checkpoint_boundary,
        file.synchronize_checkpoint_boundary);
   fill("profile", activations.profile, file.profile);

@@ -117,8 +117,14 @@ MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
   if (checkpointer.is_configured()) {
     plan.host_peak_bytes = checkpointer.store_stats().host_peak;
   }
-  if (config.activation_checkpointing.partition_activations && config.parallel.tensor == 1) {
+  const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
+  if (activations.partition_activations && config.parallel.tensor == 1) {
     plan.notes.emplace_back("partition_activations does nothing here: there is one tensor-parallel rank");
+  }
+  if (activations.number_checkpoints > 0 && !activations.contiguous_memory_optimization) {  // a DeepSpeed file's
+    plan.notes.push_back(
+        fmt::format("number_checkpoints of {} does nothing here: contiguous_memory_optimization is off",
+                    activations.deepspeed_config));
   }
   plan.fits = config.run.memory_limit == 0 || fits(config, vocab, config.run.memory_limit);
   return plan;

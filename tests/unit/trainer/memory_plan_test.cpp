@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "nn/base/error.h"
+#include "tests/support/temp_dir.h"
 #include "trainer/config_loader.h"
 
 namespace retape::trainer {
@@ -26,6 +27,26 @@ TEST(MemoryPlan, CountsWhatIsOffloadedToTheSameMachine) {
 TEST(MemoryPlan, IsForADeviceThatThisBuildHas) {
   const Config config = load_config({}, std::vector<std::string>{"run.device=cuda", "data.train=text"});
   EXPECT_THAT([&] { plan_memory(config, 16); }, ThrowsMessage<DeviceError>(HasSubstr("[device] cuda")));
+}
+
+TEST(MemoryPlan, SaysWhatOfADeepSpeedFileHasNoEffect) {
+  const TempDir dir;
+  const std::string file =
+      dir.write("ds.json", R"({activation_checkpointing: {cpu_checkpointing: true, number_checkpoints: 4}})").string();
+  const auto notes = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> settings{"data.train=text",
+                                      "model.layers=1",
+                                      "model.heads=1",
+                                      "model.dim=8",
+                                      "model.seq_len=8",
+                                      "activation_checkpointing.policy=full",
+                                      "activation_checkpointing.deepspeed_config=" + file};
+    settings.insert(settings.end(), more.begin(), more.end());
+    return plan_memory(load_config({}, settings), 16).notes;
+  };
+  EXPECT_THAT(notes({}), testing::ElementsAre("number_checkpoints of " + file +
+                                              " does nothing here: contiguous_memory_optimization is off"));
+  EXPECT_THAT(notes({"activation_checkpointing.contiguous_memory_optimization=true"}), testing::IsEmpty());
 }
 
 }  // namespace
