@@ -10,6 +10,7 @@
 
 #include "data/atomic_file.h"
 #include "data/files/checksum.h"
+#include "data/files/json.h"
 #include "data/mapped_file.h"
 #include "nn/base/error.h"
 
@@ -23,6 +24,8 @@ constexpr const char* kMetadataKey = "retape_checkpoint";
 // Goes up when the same bytes come to mean something else. 2: random order in steps of the golden section, and a count
 // of tokens.
 constexpr std::int64_t kVersion = 2;
+// More than any run takes; what is read below it overflows nowhere.
+constexpr std::int64_t kMaxStep = std::int64_t{1} << 50;
 
 // --- Names of files ------------------------------------------------------------------------------------------------
 
@@ -174,17 +177,15 @@ Checkpoint::Checkpoint(std::filesystem::path path) : file_(std::move(path)) {
                      "[checkpoint] {}: expected a checkpoint of Retape; its metadata or checksums are missing",
                      this->path().string());
   verify_checksums();
-  try {
-    json parsed = json::parse(description->second);
-    const auto version = parsed.at("version").get<std::int64_t>();
-    require(version == kVersion, "[checkpoint] {}: version: expected {}, got {}", this->path().string(), kVersion,
-            version);
-    step_ = parsed.at("step").get<std::int64_t>();
-    state_ = std::move(parsed.at("state"));
-  } catch (const json::exception& error) {
-    fail<DataError>("[checkpoint] {}: expected a version, a step and a state, got: {}", this->path().string(),
-                    error.what());
-  }
+  const std::string place = fmt::format("[checkpoint] {}: ", this->path().string());
+  json parsed = data::parse_json(description->second, place + kMetadataKey);
+  require<DataError>(parsed.is_object() && parsed.contains("version") && parsed.contains("step") &&
+                         parsed.contains("state") && parsed.at("state").is_object(),
+                     "{}{}: expected a version, a step and a state, got {}", place, kMetadataKey, data::shown(parsed));
+  const json& version = parsed.at("version");
+  require(version == kVersion, "{}version: expected {}, got {}", place, kVersion, data::shown(version));
+  step_ = data::integer_of(parsed.at("step"), place + "step", 0, kMaxStep);
+  state_ = std::move(parsed.at("state"));
 }
 
 std::span<const NamedBytes> Checkpoint::tensors() const {

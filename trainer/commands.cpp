@@ -35,9 +35,10 @@ struct TrainedModel {
   std::unique_ptr<nn::Device> device;
   std::unique_ptr<Learner> learner;
 
-  TrainedModel(const Config& config, const std::optional<Checkpoint>& checkpoint, std::int64_t vocab)
-      : device(open_device(config)),
-        learner(std::make_unique<Learner>(*device, config, vocab, LearnerOptions{.trains = false})) {
+  TrainedModel(const Config& config, const std::optional<Checkpoint>& checkpoint, std::int64_t vocab) {
+    require_weights(config, checkpoint, vocab, /*trains=*/false);
+    device = open_device(config);
+    learner = std::make_unique<Learner>(*device, config, vocab, LearnerOptions{.trains = false});
     load_weights(config, checkpoint, *learner);
   }
 };

@@ -121,6 +121,15 @@ std::vector<float> to_floats(NamedBytes tensor, Elems elems) {
 
 }  // namespace
 
+void require_weights(const std::filesystem::path& path, const GptShape& shape) {
+  nn::Device meta({.kind = nn::DeviceKind::meta});
+  const Gpt model(meta, shape);
+  const SafetensorsFile file(path);
+  for (const std::string& name : match_names(file, model)) {
+    require_floating(file.tensor(name), path);
+  }
+}
+
 void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt& model) {
   const SafetensorsFile file(path);
   const std::vector<std::string> names = match_names(file, model);

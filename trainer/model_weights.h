@@ -15,6 +15,9 @@ namespace retape::trainer {
 // another shape, and for a head that such a model cannot have, before any weight has changed.
 void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt& model);
 
+// Throws DataError as import_weights does, without a model of that size.
+void require_weights(const std::filesystem::path& path, const GptShape& shape);
+
 // The vocabulary of the file's model: the rows of its token table. Throws DataError for a file without one.
 std::int64_t vocab_in(const std::filesystem::path& path);
 

@@ -68,6 +68,15 @@ data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,
   return sampler;
 }
 
+void require_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, std::int64_t vocab,
+                     bool trains) {
+  if (checkpoint) {
+    require_model(*checkpoint, config, vocab, trains);
+  } else if (!config.model.init_from.empty()) {
+    require_weights(config.model.init_from, gpt_shape(config, vocab));
+  }
+}
+
 void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner) {
   if (checkpoint) {
     restore_learner(*checkpoint, learner);

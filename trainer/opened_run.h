@@ -27,6 +27,11 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
 data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,
                            const std::optional<Checkpoint>& checkpoint);
 
+// Throws DataError where the weights that load_weights would take are of another model than the configuration's, before
+// one of that size is made. `trains` asks for the optimizer's moments too.
+void require_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, std::int64_t vocab,
+                     bool trains);
+
 // Gives the model its first weights: the checkpoint's where there is one, else those of model.init_from, else random
 // ones.
 void load_weights(const Config& config, const std::optional<Checkpoint>& checkpoint, Learner& learner);

@@ -9,11 +9,17 @@
 #include "trainer/config_writer.h"
 #include "trainer/model_weights.h"
 #include "trainer/one_line.h"
+#include "trainer/run/saved_values.h"
 
 namespace retape::trainer {
 namespace {
 
 using nlohmann::json;
+
+// What no run comes near, so that nothing overflows that is computed from it.
+constexpr std::int64_t kMostHeads = 1 << 20;
+constexpr std::int64_t kMostVocab = std::int64_t{1} << 31;
+constexpr std::int64_t kMostTokens = std::int64_t{1} << 62;
 
 struct NamedTensor {
   std::string name;
@@ -36,16 +42,6 @@ std::vector<NamedTensor> tensors_of(Learner& learner) {
   return tensors;
 }
 
-// A value of the state, or an error that names it.
-template <class T>
-T read(const Checkpoint& checkpoint, const char* key) {
-  try {
-    return checkpoint.state().at(key).get<T>();
-  } catch (const json::exception& error) {
-    fail<DataError>("[checkpoint] {}: state \"{}\": {}", checkpoint.path().string(), key, error.what());
-  }
-}
-
 std::string describe(const NamedBytes& tensor) {
   return tensor.dtype + " " + format_shape(tensor.shape);
 }
@@ -63,7 +59,7 @@ void require_same_model(const Checkpoint& checkpoint, const Gpt& model, std::spa
   constexpr std::size_t kPerParameter = 3;  // its weight and its moments, which not every learner has
   require_same("number of tensors", kPerParameter * model.parameters().size(), checkpoint.tensors().size());
   // The only size of a model that no tensor shows.
-  require_same("heads", model.shape().heads, read<std::int64_t>(checkpoint, "heads"));
+  require_same("heads", model.shape().heads, saved_integer(checkpoint, "heads", 1, kMostHeads));
 }
 
 // Whether a run that goes on takes it from the checkpoint, so that another value would do nothing.
@@ -107,7 +103,7 @@ struct ChangedSetting {
 };
 
 std::vector<ChangedSetting> changes_since(const Checkpoint& checkpoint, const Config& config) {
-  const auto saved = settings_in(read<std::string>(checkpoint, "config"));
+  const auto saved = settings_in(saved_text(checkpoint, "config"));
   std::vector<ChangedSetting> changes;
   for (const auto& setting : settings_in(to_toml(config))) {
     const auto before = std::find_if(saved.begin(), saved.end(),
@@ -150,10 +146,17 @@ std::filesystem::path save_run(const std::filesystem::path& directory, const Run
   return save_checkpoint(directory, position.step, state, named, config.train.keep_last, not_whole);
 }
 
+void require_model(const Checkpoint& checkpoint, const Config& config, std::int64_t vocab, bool trains) {
+  nn::Device meta({.kind = nn::DeviceKind::meta});
+  const auto say_nothing = [](const std::string&) {};
+  Learner learner(meta, config, vocab, {.trains = trains, .warn = say_nothing});
+  require_same_model(checkpoint, learner.model(), tensors_of(learner));
+}
+
 void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
-  const nn::RngState rng{.seed = read<std::uint64_t>(checkpoint, "rng_seed"),
-                         .offset = read<std::uint64_t>(checkpoint, "rng_offset")};
-  const auto steps = read<std::int64_t>(checkpoint, "optimizer_steps");
+  const nn::RngState rng{.seed = saved_bits(checkpoint, "rng_seed"), .offset = saved_bits(checkpoint, "rng_offset")};
+  // Each step of a run is one of its optimizer.
+  const std::int64_t steps = saved_integer(checkpoint, "optimizer_steps", checkpoint.step(), checkpoint.step());
   std::vector<NamedTensor> tensors = tensors_of(learner);
   require_same_model(checkpoint, learner.model(), tensors);
   nn::Context& context = learner.context();
@@ -170,8 +173,8 @@ void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
 
 RunPosition saved_position(const Checkpoint& checkpoint) {
   return {.step = checkpoint.step(),
-          .tokens = read<std::int64_t>(checkpoint, "tokens"),
-          .evaluation_due = read<bool>(checkpoint, "evaluation_due")};
+          .tokens = saved_integer(checkpoint, "tokens", checkpoint.step(), kMostTokens),  // at least one in each
+          .evaluation_due = saved_flag(checkpoint, "evaluation_due")};
 }
 
 void require_can_go_on(const Checkpoint& checkpoint, const Config& config) {
@@ -197,18 +200,29 @@ std::string changed_settings(const Checkpoint& checkpoint, const Config& config)
 }
 
 data::SamplerState sampler_state(const Checkpoint& checkpoint) {
-  return data::sampler_state_from_json(read<std::string>(checkpoint, "sampler"));
+  return data::sampler_state_from_json(saved_text(checkpoint, "sampler"));
 }
 
 std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpoint) {
   if (!checkpoint.state().contains("tokenizer")) {
     return nullptr;
   }
-  return data::load_tokenizer(read<std::string>(checkpoint, "tokenizer"), checkpoint.path().string());
+  std::shared_ptr<const data::Tokenizer> tokenizer =
+      data::load_tokenizer(saved_text(checkpoint, "tokenizer"), checkpoint.path().string());
+  const std::int64_t vocab = saved_vocab(checkpoint);
+  require<DataError>(tokenizer->vocab_size() <= vocab,
+                     "[checkpoint] {}: tokenizer: expected at most the model's {} tokens, got {}",
+                     checkpoint.path().string(), vocab, tokenizer->vocab_size());
+  return tokenizer;
 }
 
 std::int64_t saved_vocab(const Checkpoint& checkpoint) {
-  return read<std::int64_t>(checkpoint, "vocab");
+  const std::int64_t vocab = saved_integer(checkpoint, "vocab", 1, kMostVocab);
+  const NamedBytes& table = checkpoint.tensor("transformer.wte.weight");
+  require<DataError>(table.shape.size() == 2 && table.shape.front() == vocab,
+                     "[checkpoint] {}: state \"vocab\": expected the rows of {} {}, got {}", checkpoint.path().string(),
+                     table.name, format_shape(table.shape), vocab);
+  return vocab;
 }
 
 std::optional<Checkpoint> find_checkpoint(const Config& config, std::vector<std::filesystem::path>* not_whole) {

@@ -40,16 +40,20 @@ void require_can_go_on(const Checkpoint& checkpoint, const Config& config);
 // "optimizer.lr: 0.001 -> 0.01, train.batch_size: 8 -> 16"; empty where there are none.
 std::string changed_settings(const Checkpoint& checkpoint, const Config& config);
 
+// Throws DataError where the checkpoint is of another model than the configuration's. Makes no model of that size,
+// unlike restore_learner, which then cannot fail for this.
+void require_model(const Checkpoint& checkpoint, const Config& config, std::int64_t vocab, bool trains);
+
 // Loads weights, moments if the learner trains, and random numbers. Throws DataError for a checkpoint of another model,
 // before anything has changed.
 void restore_learner(const Checkpoint& checkpoint, Learner& learner);
 
 data::SamplerState sampler_state(const Checkpoint& checkpoint);
 
-// Null where the run has none.
+// Null where the run has none. Throws DataError for one with more tokens than the model.
 std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpoint);
 
-// The vocabulary of the checkpoint's model.
+// The vocabulary of the checkpoint's model. Throws DataError where its token table has another number of rows.
 std::int64_t saved_vocab(const Checkpoint& checkpoint);
 
 // What a training goes on from, as train.resume names it: the newest whole checkpoint, the one at a path, or nothing. A

@@ -4,12 +4,14 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 #include <utility>
 
 #include "data/atomic_file.h"
+#include "data/files/json.h"
 #include "nn/base/error.h"
 
 namespace retape::trainer {
@@ -46,15 +48,8 @@ constexpr auto kElementTypes = std::to_array<ElementType>({{"BOOL", 1},
                                                            {"I64", 8},
                                                            {"F64", 8}});
 
-// Text of a file as it may stand in a one-line message.
-std::string printable(std::string_view text) {
-  constexpr std::size_t kMaxLength = 100;
-  const std::string escaped = json(text).dump(-1, ' ', true, json::error_handler_t::replace);
-  return escaped.size() <= kMaxLength ? escaped : escaped.substr(0, kMaxLength) + "...\"";
-}
-
 std::string place_of(const std::filesystem::path& path, std::string_view tensor) {
-  return fmt::format("[safetensors] {}: tensor {}", path.string(), printable(tensor));
+  return fmt::format("[safetensors] {}: tensor {}", path.string(), data::in_quotes(tensor));
 }
 
 std::string known_dtypes() {
@@ -68,7 +63,8 @@ std::string known_dtypes() {
 // Checks that `bytes` is what dtype and shape ask for.
 void check_size(std::string_view place, std::string_view dtype, std::span<const std::int64_t> shape, Bytes bytes) {
   Bytes expected = bytes_per_element(dtype);
-  require<DataError>(expected > 0, "{}: expected a dtype among {}; got {}", place, known_dtypes(), printable(dtype));
+  require<DataError>(expected > 0, "{}: expected a dtype among {}; got {}", place, known_dtypes(),
+                     data::in_quotes(dtype));
   const bool fits = std::all_of(shape.begin(), shape.end(), [&expected](std::int64_t size) {
     return size >= 0 && !__builtin_mul_overflow(expected, size, &expected);
   });
@@ -93,42 +89,14 @@ std::span<const std::byte> find_header(const data::MappedFile& file) {
   return bytes.first(kLengthBytes + length);
 }
 
-// The library lets the last of two equal keys win in silence; here the second is an error.
-json parse_header(const std::filesystem::path& path, std::string_view text) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open, by depth
-  const auto check_key = [&](int depth, json::parse_event_t event, json& value) {
-    const auto level = static_cast<std::size_t>(depth);
-    if (event == json::parse_event_t::object_start) {
-      keys.resize(level + 1);
-      keys.emplace_back();
-    } else if (event == json::parse_event_t::key) {
-      const auto& key = value.get_ref<const std::string&>();
-      require<DataError>(keys.at(level).insert(key).second, "[safetensors] {}: header: {} is there twice",
-                         path.string(), printable(key));
-    }
-    return true;
-  };
-  try {
-    json header = json::parse(text, check_key);
-    require<DataError>(header.is_object(), "[safetensors] {}: header: expected a JSON object, got {}", path.string(),
-                       header.type_name());
-    return header;
-  } catch (const json::parse_error& error) {
-    fail<DataError>("[safetensors] {}: header: expected JSON, got an error at byte {} of {}", path.string(), error.byte,
-                    text.size());
-  } catch (const json::exception& error) {  // such as a number beyond all numbers
-    fail<DataError>("[safetensors] {}: header: expected JSON, got {}", path.string(), printable(error.what()));
-  }
-}
-
-SafetensorsMetadata read_metadata(const std::filesystem::path& path, const json& metadata) {
+SafetensorsMetadata read_metadata(const std::filesystem::path& path, json metadata) {
   require<DataError>(metadata.is_object(), "[safetensors] {}: __metadata__: expected a JSON object, got {}",
-                     path.string(), metadata.type_name());
+                     path.string(), data::shown(metadata));
   SafetensorsMetadata read;
-  for (const auto& [key, value] : metadata.items()) {
+  for (auto& [key, value] : metadata.get_ref<json::object_t&>()) {
     require<DataError>(value.is_string(), "[safetensors] {}: __metadata__: expected a string for {}, got {}",
-                       path.string(), printable(key), value.type_name());
-    read.emplace(key, value.get<std::string>());
+                       path.string(), data::in_quotes(key), data::shown(value));
+    read.emplace(key, std::move(value.get_ref<std::string&>()));
   }
   return read;
 }
@@ -141,12 +109,12 @@ const json& field_of(std::string_view place, const json& entry, const char* name
 
 std::vector<std::int64_t> read_integers(std::string_view place, const json& entry, const char* name) {
   const json& list = field_of(place, entry, name);
-  require<DataError>(list.is_array(), "{}: {}: expected a list, got {}", place, name, list.type_name());
+  require<DataError>(list.is_array(), "{}: {}: expected a list, got {}", place, name, data::shown(list));
+  const std::string name_of_items = fmt::format("{}: {}", place, name);
   std::vector<std::int64_t> integers;
+  integers.reserve(list.size());
   for (const json& item : list) {
-    const bool fits = item.is_number_unsigned() && std::in_range<std::int64_t>(item.get<std::uint64_t>());
-    require<DataError>(fits, "{}: {}: expected integers from 0 to 2^63 - 1", place, name);
-    integers.push_back(item.get<std::int64_t>());
+    integers.push_back(data::integer_of(item, name_of_items, 0, std::numeric_limits<std::int64_t>::max()));
   }
   return integers;
 }
@@ -154,9 +122,9 @@ std::vector<std::int64_t> read_integers(std::string_view place, const json& entr
 NamedBytes read_entry(const std::filesystem::path& path, const std::string& name, const json& entry,
                       std::span<const std::byte> body) {
   const std::string place = place_of(path, name);
-  require<DataError>(entry.is_object(), "{}: expected a JSON object, got {}", place, entry.type_name());
+  require<DataError>(entry.is_object(), "{}: expected a JSON object, got {}", place, data::shown(entry));
   const json& dtype = field_of(place, entry, "dtype");
-  require<DataError>(dtype.is_string(), "{}: dtype: expected a string, got {}", place, dtype.type_name());
+  require<DataError>(dtype.is_string(), "{}: dtype: expected a string, got {}", place, data::shown(dtype));
   const std::vector<std::int64_t> offsets = read_integers(place, entry, "data_offsets");
   require<DataError>(offsets.size() == 2, "{}: data_offsets: expected 2 numbers, got {}", place, offsets.size());
   const auto [begin, end] = std::pair(offsets[0], offsets[1]);
@@ -207,14 +175,14 @@ Bytes bytes_per_element(std::string_view dtype) {
 SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)), header_(find_header(file_)) {
   const std::span<const std::byte> body = file_.bytes().subspan(header_.size());
   const std::string_view text = file_.text().substr(kLengthBytes, header_.size() - kLengthBytes);
-  const json header = parse_header(file_.path(), text);
-  for (const auto& [name, entry] : header.items()) {
+  const auto take = [&](const std::string& name, json entry) {
     if (name == kMetadataKey) {
-      metadata_ = read_metadata(file_.path(), entry);
+      metadata_ = read_metadata(file_.path(), std::move(entry));
     } else {
       tensors_.push_back(read_entry(file_.path(), name, entry, body));
     }
-  }
+  };
+  data::visit_json(text, fmt::format("[safetensors] {}: header", file_.path().string()), take);
   sort_and_check_cover(file_.path(), tensors_, body);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     index_.emplace(tensors_[i].name, i);

@@ -337,6 +337,7 @@ int train(const Config& config, const TrainOptions& options) {
   FoundFiles found = look_through(config, checkpoint, options);
   const data::Dataset dataset = open_data(config, checkpoint);
   const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
+  require_weights(config, checkpoint, dataset.vocab, /*trains=*/true);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
   require_fit(config, dataset.vocab, plan);
   require_machine_has(plan);
