@@ -5,10 +5,15 @@
 #include <algorithm>
 #include <system_error>
 
+#include "data/expand_braces.h"
 #include "nn/base/error.h"
 
 namespace retape::data {
 namespace {
+
+// The system takes no longer path, and glob(3) recurses into each of its folders.
+constexpr std::size_t kLongestPattern = 4095;
+constexpr std::ptrdiff_t kMostFolders = 256;
 
 // The buffers of glob(3), freed on every way out.
 struct Matches {
@@ -19,6 +24,23 @@ struct Matches {
   Matches& operator=(const Matches&) = delete;
 };
 
+// The files that one pattern without braces matches, in no order.
+void append_matches(const std::string& pattern, std::vector<std::filesystem::path>& files) {
+  require<DataError>(pattern.size() <= kLongestPattern && std::ranges::count(pattern, '/') <= kMostFolders,
+                     "[data] {}: expected a pattern of at most {} bytes and {} folders, got one of {} bytes", pattern,
+                     kLongestPattern, kMostFolders, pattern.size());
+  Matches matches;
+  const int result = ::glob(pattern.c_str(), GLOB_TILDE | GLOB_NOSORT, nullptr, &matches.glob);
+  require<DataError>(result == 0 || result == GLOB_NOMATCH, "[data] {}: cannot search for files", pattern);
+  for (std::size_t i = 0; i < matches.glob.gl_pathc; ++i) {
+    const std::filesystem::path path = matches.glob.gl_pathv[i];
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path, ignored)) {
+      files.push_back(path);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::filesystem::path> match_files(const std::string& pattern) {
@@ -28,20 +50,14 @@ std::vector<std::filesystem::path> match_files(const std::string& pattern) {
     return {pattern};
   }
 
-  Matches matches;
-  const int result = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE | GLOB_NOSORT, nullptr, &matches.glob);
-  require<DataError>(result == 0 || result == GLOB_NOMATCH, "[data] {}: cannot search for files", pattern);
   std::vector<std::filesystem::path> files;
-  for (std::size_t i = 0; i < matches.glob.gl_pathc; ++i) {
-    const std::filesystem::path path = matches.glob.gl_pathv[i];
-    if (!std::filesystem::is_directory(path, ignored)) {
-      files.push_back(path);
-    }
+  for (const std::string& name : expand_braces(pattern)) {
+    append_matches(name, files);
   }
   const bool is_pattern = pattern.find_first_of("*?[{") != std::string::npos;
   require<DataError>(!files.empty(), "[data] {}: {}", pattern,
                      is_pattern ? "no file matches this pattern" : "no such file");
-  // glob's own order depends on the locale.
+  // glob's own order depends on the locale, and names of one pattern may meet.
   std::ranges::sort(files, {}, &std::filesystem::path::native);
   files.erase(std::unique(files.begin(), files.end()), files.end());
   return files;

@@ -35,6 +35,19 @@ TEST(MatchFiles, TakesAlternativesOnceAndPassesFoldersOver) {
               ElementsAre(dir / "read.md", dir / "src/a.h", dir / "src/deep/b.h"));
 }
 
+TEST(MatchFiles, RefusesPatternsBeyondAllPaths) {
+  const TempDir dir;
+  const auto refusal = [&](const std::string& pattern) { return [&dir, pattern] { match(dir, pattern); }; };
+  const auto expected = ThrowsMessage<DataError>(HasSubstr("expected a pattern of at most 4095 bytes and 256 folders"));
+  EXPECT_THAT(refusal(std::string(5000, '*')), expected);
+  std::string folders;
+  for (int i = 0; i < 1000; ++i) {
+    folders += "*/";
+  }
+  EXPECT_THAT(refusal(folders), expected);
+  EXPECT_THAT(refusal(folders.substr(0, 400) + "x"), ThrowsMessage<DataError>(HasSubstr("no file matches")));
+}
+
 TEST(MatchFiles, TakesAPathThatExistsAsItIs) {
   const TempDir dir;
   dir.write("a[1]*.txt", "x");
