@@ -251,6 +251,19 @@ TEST_F(BadInput, WeightsToStartFrom) {
   expect_refusal_of_start({"model.init_from=" + path("none").string()}, {path("none").string()});
 }
 
+TEST_F(BadInput, AModelIsComparedWithItsWeightsBeforeItIsMade) {
+  const Surroundings little{.most_memory = 1_GiB};  // half of what the tables would take
+  const Settings longer = resumed() + Settings{"model.seq_len=16777216"};
+  const std::vector<std::string> texts{"[checkpoint]", "wpe.weight", "[16777216, 32]", "[16, 32]"};
+  expect_refusal(arguments("sample", longer), texts, little);
+  expect_refusal(arguments("export", longer, {"--output", path("x").string()}), texts, little);
+
+  const std::string file = path("weights.safetensors").string();
+  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", file})).ok());
+  const Settings wider = settings("new") + Settings{"model.init_from=" + file, "model.vocab=16777216"};
+  expect_refusal(arguments("", wider), {file, "wte.weight", "[16777216, 32]", "[256, 32]"}, little);
+}
+
 TEST_F(BadInput, CommandsWithoutACheckpoint) {
   const Settings none{"run.out_dir=" + path("none").string()};
   for (const std::string command : {"sample", "eval"}) {

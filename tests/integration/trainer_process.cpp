@@ -36,11 +36,15 @@ std::string contents(int file) {
 void enter(const Surroundings& surroundings, int out, int err) {
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
-  if (surroundings.largest_file) {
-    const auto bytes = static_cast<rlim_t>(*surroundings.largest_file);
-    const rlimit limit{.rlim_cur = bytes, .rlim_max = bytes};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
+  const auto limit = [](auto resource, std::optional<Bytes> bytes) {
+    if (bytes) {
+      const auto most = static_cast<rlim_t>(*bytes);
+      const rlimit both{.rlim_cur = most, .rlim_max = most};
+      setrlimit(resource, &both);
+    }
+  };
+  limit(RLIMIT_FSIZE, surroundings.largest_file);
+  limit(RLIMIT_AS, surroundings.most_memory);
   for (const std::string& variable : surroundings.variables) {
     putenv(const_cast<char*>(variable.c_str()));
   }

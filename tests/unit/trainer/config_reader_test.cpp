@@ -225,5 +225,16 @@ TEST_F(ConfigReader, DeepNestingIsRefused) {
   EXPECT_FALSE(refusal_of_set({"run.seed={" + dotted + " = 1}"}).empty());
 }
 
+TEST_F(ConfigReader, NestingEndsBeforeTheStackDoes) {
+  std::string key = "a";
+  while (key.size() < 60'000) {
+    key += ".a";
+  }
+  EXPECT_THAT(refusal(key + " = 1\n"), HasSubstr("gpt.toml:1:1: unknown table \"a\""));
+  EXPECT_THAT(refusal(key + " = 1\n!"), HasSubstr("gpt.toml:2:1: not valid TOML"));
+  EXPECT_THAT(refusal("x = " + std::string(60'000, '[')), HasSubstr("not valid TOML"));
+  EXPECT_THAT(refusal_of_set({"run.seed={" + key + "=1}"}), HasSubstr("run.seed: expected an integer"));
+}
+
 }  // namespace
 }  // namespace retape::trainer
