@@ -2,9 +2,10 @@
 
 CONFIG ?= configs/gpt.toml
 ARGS ?=
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help train test build bench sanitize format lint check-format clean dependencies format-dependencies lint-dependencies
+.PHONY: help train test build bench sanitize fuzz format lint check-format clean dependencies format-dependencies lint-dependencies fuzz-dependencies
 
 help:
 	@echo 'make train      trains on CONFIG ($(CONFIG)), with ARGS="--set table.key=value ..."'
@@ -12,6 +13,7 @@ help:
 	@echo 'make build      builds build/release/bin/trainer'
 	@echo 'make bench      builds and runs the benchmarks'
 	@echo 'make sanitize   runs the unit tests under the address and undefined-behaviour sanitizers'
+	@echo 'make fuzz       runs the fuzzer of each reader for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format     formats the sources; make lint checks format and clang-tidy'
 	@echo 'make clean      removes build/'
 
@@ -30,8 +32,12 @@ bench: build/release/build.ninja
 	scripts/run-benchmarks build/release/bin
 
 sanitize: build/dev/build.ninja
-	cmake --build --preset dev --target tests/unit/all
+	cmake --build --preset dev --target tests/unit/all tests/fuzz/all
 	ctest --preset dev --tests-regex '^unit_'
+
+fuzz: fuzz-dependencies build/fuzz/build.ninja
+	cmake --build --preset fuzz --target tests/fuzz/all
+	scripts/fuzz build/fuzz/bin $(FUZZ_SECONDS)
 
 # Configures once; from then on the build does it again by itself when it has to.
 build/%/build.ninja: | dependencies
@@ -54,6 +60,9 @@ format-dependencies:
 
 lint-dependencies:
 	@scripts/install-dependencies lint
+
+fuzz-dependencies:
+	@scripts/install-dependencies fuzz
 
 clean:
 	rm -rf build

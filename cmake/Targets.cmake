@@ -16,7 +16,7 @@ endif()
 if(RETAPE_SANITIZE)
   # The sanitizers' own instructions make GCC lose track of what is initialised.
   target_compile_options(retape_flags INTERFACE -fsanitize=${RETAPE_SANITIZE} -fno-omit-frame-pointer
-                                                -Wno-maybe-uninitialized)
+                                                $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(retape_flags INTERFACE -fsanitize=${RETAPE_SANITIZE})
 endif()
 
