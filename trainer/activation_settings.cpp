@@ -10,7 +10,7 @@ namespace {
 // Whether the key means something under the policy.
 bool has_key(CheckpointPolicy policy, std::string_view key) {
   if (policy == CheckpointPolicy::none) {
-    return key == "policy";
+    return key == "policy" || key == "profile";
   }
   if (key == "layers") {
     return policy != CheckpointPolicy::selective;

@@ -27,7 +27,8 @@ constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMaxRanks = 1 << 20;
 constexpr std::int64_t kMaxSteps = std::int64_t{1} << 40;
 constexpr std::int64_t kMaxDim = 1 << 20;
-constexpr std::int64_t kMaxLayers = 1 << 14;
+constexpr std::int64_t kMaxLayers = 1 << 12;  // of more a plan would take more than seconds
+constexpr std::int64_t kMaxCheckpoints = 1 << 14;
 constexpr std::int64_t kMaxTokens = 1 << 24;
 
 constexpr Interval kFraction{0.0, 1.0};
@@ -123,7 +124,7 @@ void add_activation_checkpointing(Keys& keys, Config::ActivationCheckpointing& a
   keys.push_back({table, "partition_activations", Flag{&activations.partition_activations}});
   keys.push_back({table, "cpu_checkpointing", Flag{&activations.cpu_checkpointing}});
   keys.push_back({table, "contiguous_memory_optimization", Flag{&activations.contiguous_memory_optimization}});
-  keys.push_back({table, "number_checkpoints", Integer{&activations.number_checkpoints, 0, kMaxLayers}});
+  keys.push_back({table, "number_checkpoints", Integer{&activations.number_checkpoints, 0, kMaxCheckpoints}});
   keys.push_back({table, "synchronize_checkpoint_boundary", Flag{&activations.synchronize_checkpoint_boundary}});
   keys.push_back({table, "profile", Flag{&activations.profile}});
   keys.push_back({table, "host_memory_limit", Size{&activations.host_memory_limit}});

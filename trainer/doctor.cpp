@@ -1,26 +1,15 @@
 #include <unistd.h>
 
-#include <fstream>
-
 #include "nn/runtime/cpu/machine.h"
 #include "nn/runtime/cuda/open.h"
 #include "nn/runtime/device.h"
 #include "parallel/comm/communicator.h"
 #include "trainer/commands.h"
+#include "trainer/commands/report_header.h"
 #include "trainer/machine_peak.h"
 
 namespace retape::trainer {
 namespace {
-
-std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("model name")) {
-      return line.substr(line.find(':') + 2);
-    }
-  }
-  return "unknown processor";
-}
 
 void print_backend(std::string_view name, const std::string& reason) {
   fmt::print("{:<9}  {}\n", name, reason.empty() ? "ready" : "not available: " + reason);
@@ -32,7 +21,7 @@ int doctor() {
   const Bytes memory = static_cast<Bytes>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
   nn::Device device({});
   const std::string& limit = device.cpu().thread_limit();
-  fmt::print("processor  {}, {} threads{}, {}\n", processor_name(), device.cpu().threads(),
+  fmt::print("processor  {}, {} threads{}, {}\n", machine_name(), device.cpu().threads(),
              limit.empty() ? "" : fmt::format(" (no more: {})", limit), format_bytes(memory));
   for (const nn::DType dtype : {nn::DType::f32, nn::DType::bf16}) {
     fmt::print("{:<9}  {:.0f} GFLOP/s in matrix products\n", name(dtype), measure_peak_flops(0, dtype) * 1e-9);

@@ -36,8 +36,10 @@ Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab, L
                 .warmup_steps = config.optimizer.warmup_steps,
                 .steps = config.train.steps},
       checkpointer_(context_, std::move(options.topology), std::move(options.warn)),
-      recorded_(std::move(options.recorded)) {
-  if (config.activation_checkpointing.policy != CheckpointPolicy::none) {
+      recorded_(std::move(options.recorded)),
+      observer_(options.observer) {
+  const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
+  if (activations.policy != CheckpointPolicy::none || activations.profile) {
     checkpointer_.set_policy(checkpoint_policy(config));
     checkpointer_.configure(checkpoint_settings(config, options.slab_bytes));
   }
@@ -57,7 +59,11 @@ double Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& re
   double loss = 0;
   for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
     next_batch(batch_);
-    nn::Tape tape(context_, checkpointer_.tape_options());
+    nn::TapeOptions tape_options = checkpointer_.tape_options();
+    if (observer_ != nullptr) {
+      tape_options.observer = observer_;
+    }
+    nn::Tape tape(context_, std::move(tape_options));
     nn::Var micro_loss =
         model_.loss(tape, tape.leaf(tokens_tensor(batch_, batch_.inputs)),
                     tape.leaf(tokens_tensor(batch_, batch_.targets)), 1.0F / static_cast<float>(micro_steps));

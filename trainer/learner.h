@@ -37,6 +37,7 @@ struct LearnerOptions {
   Bytes slab_bytes = 0;  // for contiguous checkpoints whose number is not set; from plan_memory()
   std::function<void(const std::string&)> warn;   // none: standard error
   std::function<void(const nn::Tape&)> recorded;  // sees the tape of every micro-step between forward and backward
+  nn::TapeObserver* observer = nullptr;           // of those tapes, in the profile's place; must outlive the learner
 };
 
 class Learner {
@@ -71,6 +72,7 @@ class Learner {
   nn::Schedule schedule_;
   checkpointing::Checkpointer checkpointer_;
   std::function<void(const nn::Tape&)> recorded_;
+  nn::TapeObserver* observer_;
   data::Batch batch_;
 };
 

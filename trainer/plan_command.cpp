@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
+#include <utility>
 
+#include "trainer/commands/report_header.h"
 #include "trainer/opened_run.h"
 
 namespace retape::trainer {
@@ -42,12 +45,13 @@ struct RegionResiduals {
 // In the order in which regions are first seen.
 std::vector<RegionResiduals> by_region(const std::vector<nn::Residual>& residuals) {
   std::vector<RegionResiduals> regions;
+  std::unordered_map<std::string_view, std::size_t> positions;
   for (const nn::Residual& value : residuals) {
-    auto region = std::find_if(regions.begin(), regions.end(), [&](const auto& r) { return r.name == value.region; });
-    if (region == regions.end()) {
-      region = regions.insert(regions.end(), {.name = value.region, .values = {}});
+    const auto [position, is_new] = positions.try_emplace(value.region, regions.size());
+    if (is_new) {
+      regions.push_back({.name = value.region, .values = {}});
     }
-    region->values.push_back(&value);
+    regions[position->second].values.push_back(&value);
   }
   return regions;
 }
@@ -142,27 +146,37 @@ ordered_json to_json(const nn::Residual& value) {
           {"what", what_becomes_of(value)}};
 }
 
-ordered_json to_json(const MemoryPlan& plan) {
-  ordered_json json{{"peak_bytes", plan.stats.peak},
-                    {"activation_peak_bytes", plan.stats.activation_peak},
-                    {"reserved_bytes", plan.stats.peak_reserved},
-                    {"by_tag", bytes_by_tag(plan.stats.at_peak_by_tag)},
-                    {"host_peak_bytes", plan.host_peak_bytes},
-                    {"slab_bytes", plan.slab_bytes},
-                    {"forward_flops", plan.work.forward_flops},
-                    {"recompute_flops", plan.work.rebuilt_flops},
-                    {"residuals", ordered_json::array()},
-                    {"notes", plan.notes}};
+// One object, a part at a time: of a model of many layers the whole would take more memory than the plan.
+void print_json(const ordered_json& header, const MemoryPlan& plan) {
+  ordered_json json = header;
+  json.update({{"peak_bytes", plan.stats.peak},
+               {"peak_at", plan.peak_at},
+               {"activation_peak_bytes", plan.stats.activation_peak},
+               {"activation_peak_at", plan.activation_peak_at},
+               {"reserved_bytes", plan.stats.peak_reserved},
+               {"by_tag", bytes_by_tag(plan.stats.at_peak_by_tag)},
+               {"host_peak_bytes", plan.host_peak_bytes},
+               {"slab_bytes", plan.slab_bytes},
+               {"forward_flops", plan.work.forward_flops},
+               {"recompute_flops", plan.work.rebuilt_flops},
+               {"notes", plan.notes}});
+  std::string head = json.dump();
+  head.pop_back();
+  fmt::print("{},\"residuals\":[", head);
+  std::string_view separator;
   for (const nn::Residual& value : plan.residuals) {
-    json["residuals"].push_back(to_json(value));
+    fmt::print("{}{}", std::exchange(separator, ","), to_json(value).dump());
   }
-  return json;
+  fmt::print("]}}\n");
 }
 
 }  // namespace
 
-MemoryPlan plan_training(const Config& config) {
-  const std::int64_t vocab = config.model.vocab > 0 ? config.model.vocab : open_data(config, std::nullopt).vocab;
+std::int64_t vocab_of_training(const Config& config) {
+  return config.model.vocab > 0 ? config.model.vocab : open_data(config, std::nullopt).vocab;
+}
+
+MemoryPlan plan_training(const Config& config, std::int64_t vocab) {
   MemoryPlan plan = plan_memory(config, vocab);
   require_fit(config, vocab, plan);
   return plan;
@@ -196,12 +210,14 @@ std::map<std::string, Bytes> bytes_by_tag(const nn::PerTag<Bytes>& bytes) {
 }
 
 int print_plan(const Config& config, bool json) {
-  const MemoryPlan plan = plan_training(config);
+  const std::int64_t vocab = vocab_of_training(config);
+  const MemoryPlan plan = plan_training(config, vocab);
+  const ordered_json header = report_header(config, vocab);
   if (json) {
-    fmt::print("{}\n", to_json(plan).dump());
+    print_json(header, plan);
   } else {
-    fmt::print("{}\n\n{}\n\n{}\n", memory_table(plan), residual_table(plan.residuals, config.parallel.tensor),
-               flops_line(plan.work));
+    fmt::print("{}\n\n{}\n\n{}\n\n{}\n", describe(header), memory_table(plan),
+               residual_table(plan.residuals, config.parallel.tensor), flops_line(plan.work));
   }
   return 0;
 }

@@ -12,9 +12,12 @@
 
 namespace retape::trainer {
 
-// The plan of a training that fits. A vocabulary that is known (model.vocab, or a preset's) needs no data. Throws what
-// plan_memory() and require_fit() throw, and DataError for data that cannot be opened.
-MemoryPlan plan_training(const Config& config);
+// What the training's data says, or model.vocab (a preset's, too), which needs no data. Throws DataError for data that
+// cannot be opened.
+std::int64_t vocab_of_training(const Config& config);
+
+// The plan of a training that fits. Throws what plan_memory() and require_fit() throw.
+MemoryPlan plan_training(const Config& config, std::int64_t vocab);
 
 // The values that backward needs, by the region that reads them first: shape, bytes, whether they are kept, recomputed,
 // or where a store has them, and what the region keeps on the device. Regions that look the same are listed once.
@@ -26,11 +29,12 @@ std::map<std::string, Bytes> bytes_by_tag(const nn::PerTag<Bytes>& bytes);
 
 // Prints the plan for people, or as one JSON object:
 //
-//   {"peak_bytes", "activation_peak_bytes", "reserved_bytes", "by_tag": {tag: bytes at the peak}, "host_peak_bytes",
-//    "slab_bytes", "forward_flops", "recompute_flops",
-//    "residuals": [{"region", "name", "op", "shape": [...], "dtype", "bytes", "what"}], "notes": [...]}
+//   {..., "peak_bytes", "peak_at", "activation_peak_bytes", "activation_peak_at", "reserved_bytes",
+//    "by_tag": {tag: bytes at the peak}, "host_peak_bytes", "slab_bytes", "forward_flops", "recompute_flops",
+//    "notes": [...], "residuals": [{"region", "name", "op", "shape": [...], "dtype", "bytes", "what"}]}
 //
-// FLOPs are those of a step, residuals those of a micro-step. Returns the exit status.
+// which begins as every report does (commands/report_header.h). // FLOPs are those of a step, residuals those of a
+// micro-step. Returns the exit status.
 int print_plan(const Config& config, bool json);
 
 }  // namespace retape::trainer

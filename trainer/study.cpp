@@ -1,12 +1,17 @@
 #include "trainer/study.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "data/atomic_file.h"
+#include "trainer/commands/report_header.h"
 #include "trainer/memory_plan.h"
 #include "trainer/opened_run.h"
+#include "trainer/progress.h"
+#include "trainer/stop_signals.h"
 #include "trainer/study_policies.h"
 #include "trainer/study_report.h"
 
@@ -15,69 +20,109 @@ namespace {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-// A policy that is known to have an effect and to fit.
+// A policy that is known to have an effect.
 struct PlannedPolicy {
   Config config;
   MemoryPlan plan;
+  std::string refusal;  // where it does not fit
 };
 
 PlannedPolicy plan_policy(const Config& config, const StudiedPolicy& policy, std::int64_t vocab) {
-  PlannedPolicy planned{.config = with_policy(config, policy), .plan = {}};
+  PlannedPolicy planned{.config = with_policy(config, policy), .plan = {}, .refusal = {}};
   planned.plan = plan_memory(planned.config, vocab);
   try {
     require_fit(planned.config, vocab, planned.plan);
     require_machine_has(planned.plan);
   } catch (const OutOfMemory& error) {
-    fail<OutOfMemory>("--policies {}: {}", policy.text, error.what());
+    planned.refusal = fmt::format("--policies {}: {}", policy.text, error.what());
   }
   return planned;
 }
 
-// Adds times and memory to the findings; returns the bits.
-RunBits run_policy(const PlannedPolicy& planned, const data::Dataset& dataset, std::int64_t steps,
-                   PolicyFindings& findings) {
+// One run of a policy: its part of the findings.
+struct PolicyRun {
+  nn::MemoryStats measured;
+  std::vector<double> step_ms;
+  std::vector<double> recompute_share;
+  RunBits bits;
+};
+
+// None where a signal cuts it short.
+std::optional<PolicyRun> run_policy(const PlannedPolicy& planned, const data::Dataset& dataset, std::int64_t steps,
+                                    const StopSignals& signals) {
   const Config& config = planned.config;
   const std::unique_ptr<nn::Device> device = open_device(config);
   Learner learner(*device, config, dataset.vocab, {.slab_bytes = planned.plan.slab_bytes});
   load_weights(config, std::nullopt, learner);
   data::Sampler sampler = open_sampler(config, dataset, std::nullopt);
-  RunBits bits;
+  PolicyRun run;
   for (std::int64_t step = 0; step < steps; ++step) {
+    if (signals.received()) {
+      return std::nullopt;
+    }
     const auto start = std::chrono::steady_clock::now();
     const StepResult result = learner.step(step, [&](data::Batch& batch) { sampler.next(batch); });
     const Milliseconds time = std::chrono::steady_clock::now() - start - result.hash_time;
     if (step > 0) {
-      findings.step_ms.push_back(time.count());
-      findings.recompute_share.push_back(Milliseconds(result.work.rebuild_time) / time);
+      run.step_ms.push_back(time.count());
+      run.recompute_share.push_back(Milliseconds(result.work.rebuild_time) / time);
     }
-    bits.losses.push_back(result.loss);
-    bits.grad_hashes.push_back(result.grad_hash.value());
+    run.bits.losses.push_back(result.loss);
+    run.bits.grad_hashes.push_back(result.grad_hash.value());
   }
-  findings.measured = learner.memory();
-  return bits;
+  run.measured = learner.memory();
+  return run;
+}
+
+void add(PolicyRun run, const RunBits& expected, PolicyFindings& policy) {
+  policy.measured = run.measured;
+  policy.step_ms.insert(policy.step_ms.end(), run.step_ms.begin(), run.step_ms.end());
+  policy.recompute_share.insert(policy.recompute_share.end(), run.recompute_share.begin(), run.recompute_share.end());
+  if (!policy.differs_at) {
+    policy.differs_at = first_difference(expected, run.bits);
+    policy.bits = std::move(run.bits);
+  }
+}
+
+// The runs of all policies that fit, in their order; of the others nothing. None where a signal cuts it short.
+std::optional<std::vector<std::optional<PolicyRun>>> run_round(const std::vector<PlannedPolicy>& planned,
+                                                               const data::Dataset& dataset,
+                                                               const StudyFindings& findings, std::int64_t repeats,
+                                                               const StopSignals& signals) {
+  std::vector<std::optional<PolicyRun>> runs(planned.size());
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    if (planned[i].refusal.empty()) {
+      show(fmt::format("round {} of {}: {}\n", findings.repeats + 1, repeats, findings.policies[i].policy));
+      runs[i] = run_policy(planned[i], dataset, findings.steps, signals);
+      if (!runs[i]) {
+        return std::nullopt;
+      }
+    }
+  }
+  return runs;
 }
 
 // In rounds, so that what slows the machine down for a while slows every policy down.
-void run_all(const std::vector<PlannedPolicy>& planned, const data::Dataset& dataset, StudyFindings& findings) {
+void run_all(const std::vector<PlannedPolicy>& planned, const data::Dataset& dataset, std::int64_t repeats,
+             const StopSignals& signals, StudyFindings& findings) {
   std::optional<RunBits> expected;
-  for (std::int64_t repeat = 0; repeat < findings.repeats; ++repeat) {
+  while (findings.repeats < repeats) {
+    auto round = run_round(planned, dataset, findings, repeats, signals);
+    if (!round) {
+      return;
+    }
     for (std::size_t i = 0; i < planned.size(); ++i) {
-      PolicyFindings& policy = findings.policies[i];
-      fmt::print("round {} of {}: {}\n", repeat + 1, findings.repeats, policy.policy);
-      std::fflush(stdout);
-      RunBits bits = run_policy(planned[i], dataset, findings.steps, policy);
-      if (!expected) {
-        expected = bits;
-      }
-      if (!policy.differs_at) {
-        policy.differs_at = first_difference(*expected, bits);
-        policy.bits = std::move(bits);
+      if (std::optional<PolicyRun>& run = (*round)[i]) {
+        if (!expected) {
+          expected = run->bits;
+        }
+        add(*std::move(run), *expected, findings.policies[i]);
       }
     }
+    ++findings.repeats;
   }
 }
 
-// The files are there, under names of their own, before hours are spent on what goes into them.
 struct ReportFiles {
   data::AtomicFile csv;
   data::AtomicFile json;
@@ -90,13 +135,24 @@ ReportFiles open_report_files(const std::filesystem::path& folder) {
   return {.csv = data::AtomicFile(folder / "study.csv"), .json = data::AtomicFile(folder / "study.json")};
 }
 
-void report(ReportFiles& files, const StudyFindings& findings) {
+void report(const std::filesystem::path& folder, const StudyFindings& findings) {
   fmt::print("{}\n", study_table(findings));
+  ReportFiles files = open_report_files(folder);
   files.csv.write(study_csv(findings));
   files.json.write(study_json(findings));
   files.csv.commit();
   files.json.commit();
   fmt::print("the same, and more, in {} and {}\n", files.csv.path().string(), files.json.path().string());
+}
+
+StudyFindings begin_findings(const Config& config, const data::Dataset& dataset, const StudyCommand& command,
+                             const std::vector<StudiedPolicy>& policies, const std::vector<PlannedPolicy>& planned) {
+  StudyFindings findings{.header = report_header(config, dataset.vocab), .steps = command.steps, .policies = {}};
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    findings.policies.push_back(
+        {.policy = policies[i].text, .predicted = planned[i].plan.stats, .refusal = planned[i].refusal});
+  }
+  return findings;
 }
 
 }  // namespace
@@ -111,16 +167,27 @@ int study(const Config& config, const StudyCommand& command) {
   studied.train.eval_every = 0;
   studied.run.sample_tokens = 0;
   const data::Dataset dataset = open_data(studied, std::nullopt);
-  StudyFindings findings{.steps = command.steps, .repeats = command.repeats, .policies = {}};
   std::vector<PlannedPolicy> planned;
   for (const StudiedPolicy& policy : policies) {
     planned.push_back(plan_policy(studied, policy, dataset.vocab));
-    findings.policies.push_back({.policy = policy.text, .predicted = planned.back().plan.stats});
   }
+  const bool any_fits =
+      std::ranges::any_of(planned, [](const PlannedPolicy& policy) { return policy.refusal.empty(); });
+  require<OutOfMemory>(any_fits, "{}", planned.front().refusal);
   open_device(studied);  // refuses one that there is not, before a folder is made
-  ReportFiles files = open_report_files(command.output.empty() ? config.run.out_dir : command.output);
-  run_all(planned, dataset, findings);
-  report(files, findings);
+  const std::filesystem::path folder = command.output.empty() ? config.run.out_dir : command.output;
+  open_report_files(folder);  // finds out that they can be written, before hours are spent on what goes into them
+  StudyFindings findings = begin_findings(config, dataset, command, policies, planned);
+  const StopSignals signals;
+  run_all(planned, dataset, command.repeats, signals, findings);
+  if (findings.repeats > 0) {
+    report(folder, findings);
+  }
+  if (const std::optional<int> signal = signals.received()) {
+    fmt::print("{}: {} of {} rounds were finished\n", strsignal(*signal), findings.repeats, command.repeats);
+    constexpr int kSignalStatus = 128;  // the shell's convention
+    return kSignalStatus + *signal;
+  }
   require_same_bits(findings);
   return 0;
 }

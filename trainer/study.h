@@ -18,10 +18,12 @@ struct StudyCommand {
 
 // Trains each policy in turn, again and again, from the same start on the same batches, without evaluations,
 // checkpoints and samples; prints a table and writes study.csv and study.json. A step's time leaves out the hash of its
-// gradients, which a training does not take.
+// gradients, which a training does not take. A policy that does not fit is a row that says so. A signal to stop ends
+// the study with the rounds that are finished.
 //
-// Returns the exit status. Throws ConfigError for a list that is none, fewer than 2 steps or no repeat; OutOfMemory
-// for a policy that does not fit; Error, when all else is done, where a policy has other bits than the first.
+// Returns the exit status: 0, or 128 + the signal's number. Throws ConfigError for a list that is none, fewer than 2
+// steps or no repeat; OutOfMemory where no policy fits; Error, when all else is done, where a policy has other bits
+// than the first.
 int study(const Config& config, const StudyCommand& command);
 
 }  // namespace retape::trainer

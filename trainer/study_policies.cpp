@@ -97,7 +97,7 @@ std::vector<StudiedPolicy> parse_policies(std::string_view list) {
 Config with_policy(Config config, const StudiedPolicy& policy) {
   Config::ActivationCheckpointing& activations = config.activation_checkpointing;
   if (policy.policy == CheckpointPolicy::none) {
-    activations = {};
+    activations = {.recompute = {}, .profile = activations.profile};
     return config;
   }
   activations.policy = policy.policy;

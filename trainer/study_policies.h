@@ -22,8 +22,8 @@ struct StudiedPolicy {
 // count that is none, and what a policy does not take or lacks.
 std::vector<StudiedPolicy> parse_policies(std::string_view list);
 
-// The configuration under that policy. What else [activation_checkpointing] has stays, except with none, which it has
-// no meaning for.
+// The configuration under that policy. What else [activation_checkpointing] has stays; with none only the profile does,
+// since nothing else has a meaning for it.
 Config with_policy(Config config, const StudiedPolicy& policy);
 
 }  // namespace retape::trainer

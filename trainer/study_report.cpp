@@ -20,7 +20,7 @@ struct Summary {
   double fastest_ms = 0;
   double slowest_ms = 0;
   double recompute_share = 0;
-  std::optional<double> relative_time;  // to the first policy of the study
+  std::optional<double> relative_time;  // to the first policy of the study that fits
   std::optional<bool> same_bits;        // as the first run of the study
 
   double spread() const { return slowest_ms / fastest_ms; }
@@ -35,9 +35,11 @@ Summary summarise(const PolicyFindings& policy, const StudyFindings& findings) {
                   .recompute_share = median(policy.recompute_share),
                   .relative_time = std::nullopt,
                   .same_bits = std::nullopt};
-  const bool has_others = findings.policies.size() > 1;
+  const auto fits = [](const PolicyFindings& other) { return other.refusal.empty(); };
+  const bool has_others = std::count_if(findings.policies.begin(), findings.policies.end(), fits) > 1;
   if (has_others) {
-    summary.relative_time = step_ms / median(findings.policies.front().step_ms);
+    const auto first = std::find_if(findings.policies.begin(), findings.policies.end(), fits);
+    summary.relative_time = step_ms / median(first->step_ms);
   }
   if (has_others || findings.repeats > 1) {
     summary.same_bits = !policy.differs_at;
@@ -52,6 +54,13 @@ std::string yes_or_no(const std::optional<bool>& answer, std::string_view none) 
 template <class T>
 ordered_json or_null(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json();
+}
+
+ordered_json refusal_json(const PolicyFindings& policy) {
+  return {{"policy", policy.policy},
+          {"predicted_peak_bytes", policy.predicted.peak},
+          {"predicted_by_tag", bytes_by_tag(policy.predicted.at_peak_by_tag)},
+          {"refusal", policy.refusal}};
 }
 
 ordered_json to_json(const PolicyFindings& policy, const Summary& summary) {
@@ -73,6 +82,25 @@ ordered_json to_json(const PolicyFindings& policy, const Summary& summary) {
           {"step_ms", policy.step_ms},
           {"losses", policy.bits.losses},
           {"grad_hashes", std::move(hashes)}};
+}
+
+// The columns of what was measured, each behind a comma.
+std::string csv_of(const Summary& summary) {
+  const std::string time = summary.relative_time ? fmt::format("{:.4f}", *summary.relative_time) : "";
+  return fmt::format(",{:.3f},{:.3f},{:.3f},{:.4f},{},{}", summary.step_ms, summary.fastest_ms, summary.slowest_ms,
+                     summary.recompute_share, time, yes_or_no(summary.same_bits, ""));
+}
+
+// A text, or several numbers, in quotes, so that the commas in it separate nothing.
+std::string csv_cell(const ordered_json& value) {
+  if (value.is_number()) {
+    return value.dump();
+  }
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  for (std::size_t at = text.find('"'); at != std::string::npos; at = text.find('"', at + 2)) {
+    text.insert(at, 1, '"');
+  }
+  return '"' + text + '"';
 }
 
 // One text where the prediction is the measurement, else both.
@@ -98,7 +126,8 @@ std::string tag_table(const std::vector<PolicyFindings>& policies, std::size_t w
     for (const PolicyFindings& policy : policies) {
       const Bytes predicted = policy.predicted.at_peak_by_tag[tag];
       const Bytes measured = policy.measured.at_peak_by_tag[tag];
-      cells.push_back(predicted_and_measured(predicted, measured));
+      cells.push_back(policy.refusal.empty() ? predicted_and_measured(predicted, measured)
+                                             : fmt::format("{} / -", format_bytes(predicted)));
       column = std::max(column, cells.back().size());
       is_held = is_held || predicted > 0 || measured > 0;
     }
@@ -125,9 +154,11 @@ std::optional<std::int64_t> first_difference(const RunBits& expected, const RunB
 }
 
 void require_same_bits(const StudyFindings& findings) {
+  const PolicyFindings* first = nullptr;
   for (const PolicyFindings& policy : findings.policies) {
+    first = first == nullptr && policy.refusal.empty() ? &policy : first;
     require(!policy.differs_at, "[study] {}: expected the loss and the gradients of {}, got others at step {}",
-            policy.policy, findings.policies.front().policy, policy.differs_at.value_or(0));
+            policy.policy, first == nullptr ? "" : first->policy, policy.differs_at.value_or(0));
   }
 }
 
@@ -146,6 +177,10 @@ std::string study_table(const StudyFindings& findings) {
   std::string table = fmt::format("{:<{}}{:>12}{:>12}{:>13}{:>10}{:>9}{:>11}{:>8}  {}", "policy", width, "predicted",
                                   "peak", "activations", "step ms", "max/min", "recompute", "time", "same bits");
   for (const PolicyFindings& policy : findings.policies) {
+    if (!policy.refusal.empty()) {
+      table += fmt::format("\n{:<{}}{:>12}  does not fit", policy.policy, width, format_bytes(policy.predicted.peak));
+      continue;
+    }
     const Summary summary = summarise(policy, findings);
     const std::string time = summary.relative_time ? fmt::format("{:.2f}x", *summary.relative_time) : "-";
     table += fmt::format("\n{:<{}}{:>12}{:>12}{:>13}{:>10.1f}{:>9.2f}{:>10.1f}%{:>8}  {}", policy.policy, width,
@@ -161,26 +196,33 @@ std::string study_csv(const StudyFindings& findings) {
   for (const auto& [tag, bytes] : bytes_by_tag({})) {
     csv += fmt::format(",predicted_{}_bytes,{}_bytes", tag, tag);
   }
-  csv += ",median_step_ms,min_step_ms,max_step_ms,recompute_share,relative_time,same_bits\n";
+  csv += ",median_step_ms,min_step_ms,max_step_ms,recompute_share,relative_time,same_bits";
+  std::string about;
+  for (const auto& [name, value] : findings.header.items()) {
+    csv += "," + name;
+    about += "," + csv_cell(value);
+  }
+  csv += "\n";
   for (const PolicyFindings& policy : findings.policies) {
-    const Summary summary = summarise(policy, findings);
-    const std::string time = summary.relative_time ? fmt::format("{:.4f}", *summary.relative_time) : "";
-    csv += fmt::format("{},{},{},{}", policy.policy, policy.predicted.peak, policy.measured.peak,
-                       policy.measured.activation_peak);
+    const bool fits = policy.refusal.empty();
+    const auto if_it_fits = [fits](Bytes bytes) { return fits ? std::to_string(bytes) : std::string(); };
+    csv += fmt::format("{},{},{},{}", policy.policy, policy.predicted.peak, if_it_fits(policy.measured.peak),
+                       if_it_fits(policy.measured.activation_peak));
     const std::map<std::string, Bytes> predicted = bytes_by_tag(policy.predicted.at_peak_by_tag);
     for (const auto& [tag, bytes] : bytes_by_tag(policy.measured.at_peak_by_tag)) {
-      csv += fmt::format(",{},{}", predicted.at(tag), bytes);
+      csv += fmt::format(",{},{}", predicted.at(tag), if_it_fits(bytes));
     }
-    csv += fmt::format(",{:.3f},{:.3f},{:.3f},{:.4f},{},{}\n", summary.step_ms, summary.fastest_ms, summary.slowest_ms,
-                       summary.recompute_share, time, yes_or_no(summary.same_bits, ""));
+    csv += (fits ? csv_of(summarise(policy, findings)) : ",,,,,,") + about + "\n";
   }
   return csv;
 }
 
 std::string study_json(const StudyFindings& findings) {
-  ordered_json json{{"steps", findings.steps}, {"repeats", findings.repeats}, {"policies", ordered_json::array()}};
+  ordered_json json = findings.header;
+  json.update({{"steps", findings.steps}, {"repeats", findings.repeats}, {"policies", ordered_json::array()}});
   for (const PolicyFindings& policy : findings.policies) {
-    json["policies"].push_back(to_json(policy, summarise(policy, findings)));
+    json["policies"].push_back(policy.refusal.empty() ? to_json(policy, summarise(policy, findings))
+                                                      : refusal_json(policy));
   }
   return json.dump(2) + "\n";
 }

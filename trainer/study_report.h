@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ struct RunBits {
 struct PolicyFindings {
   std::string policy;
   nn::MemoryStats predicted;
+  std::string refusal;  // why it does not fit, which leaves all below open; empty where it does
   nn::MemoryStats measured;
   std::vector<double> step_ms;          // of every timed step
   std::vector<double> recompute_share;  // of its time, of every timed step
@@ -28,8 +30,9 @@ struct PolicyFindings {
 };
 
 struct StudyFindings {
-  std::int64_t steps = 0;  // of a run; the first is not timed
-  std::int64_t repeats = 0;
+  nlohmann::ordered_json header;  // report_header()
+  std::int64_t steps = 0;         // of a run; the first is not timed
+  std::int64_t repeats = 0;       // rounds that were finished
   std::vector<PolicyFindings> policies;
 };
 
@@ -41,15 +44,18 @@ void require_same_bits(const StudyFindings& findings);
 // The median, of an even number of values the mean of the middle two. Throws Error where there are none.
 double median(std::vector<double> values);
 
-// What compares a policy with the first is left open, as "-", as nothing or as null, where there is no other: its time
-// in a study of one policy, its bits in a study of one run.
+// What compares a policy with the first that fits is left open, as "-", as nothing or as null, where there is no other:
+// its time in a study of one policy, its bits in a study of one run. So is all that was not measured of a policy that
+// does not fit.
 
 // A line per policy, and below it the peaks by tag.
 std::string study_table(const StudyFindings& findings);
-// A line per policy below a line of names; bytes and milliseconds.
+// A line per policy below a line of names; bytes and milliseconds. The last columns are those of report_header().
 std::string study_csv(const StudyFindings& findings);
-// {"steps", "repeats", "policies": [{"policy", ..., "predicted_by_tag": {...}, "by_tag": {...}, ..., "step_ms": [...],
-//   "losses", "grad_hashes"}]}, tags with their bytes at the peak
+// {..., "steps", "repeats", "policies": [{"policy", ..., "predicted_by_tag": {...}, "by_tag": {...}, ..., "step_ms":
+// [...],
+//   "losses", "grad_hashes"}]}, tags with their bytes at the peak; of a policy that does not fit "policy",
+// "predicted_peak_bytes", "predicted_by_tag" and "refusal". It begins as every report does (commands/report_header.h).
 std::string study_json(const StudyFindings& findings);
 
 }  // namespace retape::trainer

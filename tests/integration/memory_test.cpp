@@ -104,6 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
                                                 50257},
                                      PlannedRun{"shakespeare_char", kShakespeare, {}, kCharacters},
                                      PlannedRun{"grad_accum", kShakespeare, {"train.grad_accum=2"}, kCharacters},
+                                     PlannedRun{"many_micro_steps", kShakespeare, {"train.grad_accum=7"}, kCharacters},
                                      PlannedRun{"untied", kShakespeare, {"model.tie_embeddings=false"}, kCharacters},
                                      PlannedRun{"dropout", kShakespeare, {"model.dropout=0.1"}, kCharacters},
                                      PlannedRun{"everything_odd", kShakespeare, kOdd, kCharacters},

@@ -109,6 +109,10 @@ bool TrainerProcess::has_ended() {
   return wait_status_.has_value();
 }
 
+std::string TrainerProcess::out_so_far() const {
+  return contents(out_);
+}
+
 Exit TrainerProcess::wait() {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   bool killed = false;

@@ -43,6 +43,8 @@ class TrainerProcess {
 
   void send(int signal) const;
   bool has_ended();
+  // What it has written to standard output.
+  std::string out_so_far() const;
   // Ends it by force, and the test with a failure, where it takes longer than any test does.
   Exit wait();
 

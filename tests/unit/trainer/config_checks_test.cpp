@@ -76,9 +76,9 @@ TEST_F(ConfigChecks, ParallelSettingsFitTogether) {
 }
 
 TEST_F(ConfigChecks, SettingsOfAPolicyThatIsNoneAreNotIgnored) {
-  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"none\"\nprofile = true\n"),
-            "gpt.toml:3:11: activation_checkpointing.profile: has no effect with activation_checkpointing.policy = "
-            "\"none\"");
+  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"none\"\ncpu_checkpointing = true\n"),
+            "gpt.toml:3:21: activation_checkpointing.cpu_checkpointing: has no effect with "
+            "activation_checkpointing.policy = \"none\"");
   EXPECT_THAT(refusal_of_set({"activation_checkpointing.layers=2"}), HasSubstr("has no effect with"));
   EXPECT_EQ(set({"activation_checkpointing.policy=none"}).activation_checkpointing.policy, CheckpointPolicy::none);
 }

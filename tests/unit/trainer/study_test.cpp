@@ -52,12 +52,12 @@ TEST(StudyPolicies, UnknownNamesAreToldWhichThereAre) {
 }
 
 TEST(StudyPolicies, CountsAreThoseOfTheConfiguration) {
-  for (const char* count : {"", "0", "-1", "2x", "x", " 2", "2.5", "+2", "16385", "99999999999999999999"}) {
+  for (const char* count : {"", "0", "-1", "2x", "x", " 2", "2.5", "+2", "4097", "99999999999999999999"}) {
     const std::string text = std::string("block:") + count;
     EXPECT_EQ(refusal_of(text),
-              "--policies " + text + ": expected an integer from 1 to 16384 after the colon, got \"" + count + "\"");
+              "--policies " + text + ": expected an integer from 1 to 4096 after the colon, got \"" + count + "\"");
   }
-  EXPECT_EQ(parse_policies("full:16384").front().layers, 16384);
+  EXPECT_EQ(parse_policies("full:4096").front().layers, 4096);
 }
 
 TEST(StudyPolicies, NamesAreWhatSelectiveNeeds) {
