@@ -25,7 +25,7 @@ void Backward::run(ValueId root, Tensor dy, const BackwardOptions& options) {
     list_releases();
   }
   seed(root, std::move(dy), options.seed);
-  list_stored();
+  list_stored(root);
   for (auto id = static_cast<NodeId>(graph_.nodes.size()) - 1; id >= 0; --id) {
     prefetch(id);
     cross_boundary(id);
@@ -85,27 +85,63 @@ void Backward::list_releases() {
   std::sort(releases_.begin(), releases_.end());
 }
 
-// A stored value is first needed where backward enters the region that read it.
-void Backward::list_stored() {
+// By value: the highest node whose backward reads it, or reads what is then rebuilt from it; kNone where none does. The
+// counterpart of horizons, which are the lowest, so that no value is asked for when it has gone.
+std::vector<NodeId> Backward::find_first_needs(ValueId root) const {
+  std::vector<NodeId> needs(graph_.values.size(), kNone);
+  std::vector<bool> has_gradient(graph_.values.size());
+  const auto raise = [&needs](ValueId id, NodeId node) {
+    NodeId& need = needs[static_cast<std::size_t>(id)];
+    need = std::max(need, node);
+  };
+  has_gradient[static_cast<std::size_t>(root)] = true;
+  for (auto id = static_cast<NodeId>(graph_.nodes.size()) - 1; id >= 0; --id) {
+    const Node& node = graph_.node(id);
+    if (std::any_of(node.outputs.begin(), node.outputs.end(),
+                    [&](ValueId output) { return has_gradient[static_cast<std::size_t>(output)]; })) {
+      graph_.for_each_read(node, node.reads, [&](ValueId read) { raise(read, id); });
+      for (const ValueId input : node.inputs) {
+        has_gradient[static_cast<std::size_t>(input)] = graph_.value(input).requires_grad;
+      }
+    }
+    for (const ValueId output : node.outputs) {
+      const NodeId need = needs[static_cast<std::size_t>(output)];
+      if (need != kNone && !graph_.available(output)) {
+        const Rebuild* way = graph_.open_rebuild(output);
+        graph_.for_each_read(node, way != nullptr ? way->from : kAllInputs, [&](ValueId read) { raise(read, need); });
+      }
+    }
+  }
+  return needs;
+}
+
+void Backward::list_stored(ValueId root) {
+  const std::vector<NodeId> needs = find_first_needs(root);
+  const auto nodes = static_cast<NodeId>(graph_.nodes.size());
+  std::vector<NodeId> stretches(graph_.nodes.size());  // by node: the highest of those around it in its region
+  for (NodeId id = nodes - 1; id >= 0; --id) {
+    const bool goes_on = id + 1 < nodes && graph_.node(id + 1).region == graph_.node(id).region;
+    stretches[static_cast<std::size_t>(id)] = goes_on ? stretches[static_cast<std::size_t>(id) + 1] : id;
+  }
   for (std::size_t v = 0; v < graph_.values.size(); ++v) {
-    const Value& value = graph_.values[v];
-    if (value.saved != nullptr) {
-      const NodeId last = graph_.region(value.reader).last;
-      const auto end = last != kNone ? last : static_cast<NodeId>(graph_.nodes.size());
-      stored_.emplace_back(end - 1, static_cast<ValueId>(v));
+    if (graph_.values[v].saved != nullptr && needs[v] != kNone) {
+      stored_.push_back({.stretch = stretches[static_cast<std::size_t>(needs[v])],
+                         .need = needs[v],
+                         .value = static_cast<ValueId>(v)});
     }
   }
   std::sort(stored_.begin(), stored_.end(), std::greater<>());
 }
 
-// Asks for what the node's region needs and what the next one will, so that it comes while this one is differentiated.
+// Asks for what is needed before backward leaves the node's region, and for what the next one will need, so that it
+// comes while this one is differentiated.
 void Backward::prefetch(NodeId id) {
-  while (reached_ < stored_.size() && stored_[reached_].first >= id) {
+  while (reached_ < stored_.size() && stored_[reached_].stretch >= id) {
     ++reached_;
   }
-  const NodeId next = reached_ < stored_.size() ? stored_[reached_].first : kNone;
-  for (; prefetched_ < stored_.size() && stored_[prefetched_].first >= next; ++prefetched_) {
-    const ValueId value = stored_[prefetched_].second;
+  const NodeId next = reached_ < stored_.size() ? stored_[reached_].stretch : kNone;
+  for (; prefetched_ < stored_.size() && stored_[prefetched_].stretch >= next; ++prefetched_) {
+    const ValueId value = stored_[prefetched_].value;
     if (!graph_.held(value).defined()) {
       graph_.value(value).saved->prefetch();
     }

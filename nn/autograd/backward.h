@@ -22,7 +22,8 @@ class Backward {
   void seed(ValueId root, Tensor dy, float scalar);
   void find_horizons();
   void list_releases();
-  void list_stored();
+  std::vector<NodeId> find_first_needs(ValueId root) const;
+  void list_stored(ValueId root);
   void prefetch(NodeId id);
   void cross_boundary(NodeId id);
   void differentiate(NodeId id);
@@ -34,8 +35,14 @@ class Backward {
   Rebuilder rebuilder_;
   std::vector<std::pair<NodeId, ValueId>>
       releases_;  // kept values by the node that reads them last, soonest at the back
-  // Stored values by the node that may need them first, soonest in front; how many are needed now, and were asked for.
-  std::vector<std::pair<NodeId, ValueId>> stored_;
+  // A stored value that will be fetched.
+  struct Stored {
+    NodeId stretch;  // where backward enters the stretch of one region's nodes that the first to need it lies in
+    NodeId need;     // that node
+    ValueId value;
+    auto operator<=>(const Stored&) const = default;
+  };
+  std::vector<Stored> stored_;  // soonest in front; how many are needed now, and were asked for:
   std::size_t reached_ = 0;
   std::size_t prefetched_ = 0;
   RegionId region_ = kRootRegion;  // of the node that is being differentiated

@@ -41,4 +41,18 @@ Tensor Graph::held(ValueId id) const {
   return Tensor(held.program.lock(), held.shape, held.dtype);
 }
 
+const Rebuild* Graph::open_rebuild(ValueId id) const {
+  const Node& made_by = node(value(id).producer);
+  for (const Rebuild& way : made_by.op->rebuilds) {
+    bool open = way.output == value(id).output;
+    for (std::size_t j = 0; open && j < made_by.outputs.size(); ++j) {
+      open = !contains(way.from.outputs, j) || available(made_by.outputs[j]);
+    }
+    if (open) {
+      return &way;
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace retape::nn::detail

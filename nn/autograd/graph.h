@@ -57,6 +57,9 @@ struct Node {
   std::vector<ValueId> outputs;
 };
 
+// All inputs: what running an op again reads.
+inline constexpr Reads kAllInputs{.inputs = ~0U, .outputs = 0};
+
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;
@@ -77,6 +80,25 @@ struct Graph {
   std::vector<Shape> input_shapes(const Node& node) const;
   // The data where the tape or the program holds it, undefined otherwise.
   Tensor held(ValueId id) const;
+  // Whether somebody has it, so that it need not be rebuilt.
+  bool available(ValueId id) const { return value(id).saved != nullptr || held(id).defined(); }
+  // The cheap way to make the value again whose sources among its op's outputs are there; null where the op has to run.
+  const Rebuild* open_rebuild(ValueId id) const;
+
+  // Calls visit(ValueId) for each of the node's inputs and outputs that `reads` names.
+  template <class Visit>
+  void for_each_read(const Node& node, const Reads& reads, const Visit& visit) const {
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      if (contains(reads.inputs, i)) {
+        visit(node.inputs[i]);
+      }
+    }
+    for (std::size_t j = 0; j < node.outputs.size(); ++j) {
+      if (contains(reads.outputs, j)) {
+        visit(node.outputs[j]);
+      }
+    }
+  }
 };
 
 }  // namespace retape::nn::detail

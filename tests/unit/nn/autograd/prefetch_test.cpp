@@ -15,7 +15,8 @@ using toy::DoubleReadingNothing;
 
 using Lines = std::vector<std::string>;
 
-// Writes down what it is asked for, by the region that reads the value, and lets go of what is inside regions.
+// Writes down what it is asked for, by the value's name where it has one of its own or else by the region that reads
+// it, and lets go of what is inside regions.
 class RecordingStore final : public SavedStore, public RetentionPolicy {
  public:
   explicit RecordingStore(Lines& lines, RegionGrouping grouping = {}) : lines_(lines), grouping_(grouping) {}
@@ -35,7 +36,8 @@ class RecordingStore final : public SavedStore, public RetentionPolicy {
     // In memory of its own: what is still where it was need not be fetched.
     Tensor copy(value.device(), value.shape(), value.dtype(), Tag::checkpoints);
     value.device().copy(copy.data(), value.data(), value.bytes());
-    return std::make_unique<Saved>(*this, std::move(copy), info.reader->name);
+    return std::make_unique<Saved>(*this, std::move(copy),
+                                   info.name == info.op ? info.reader->name : std::string(info.name));
   }
   void fail_next(int saves) { failures_ = saves; }
 
@@ -79,6 +81,18 @@ class Visits final : public TapeObserver {
 
 class Prefetch : public TapeCase {
  protected:
+  template <class Op>
+  Var named(Tape& tape, Var x, std::string_view name) {
+    return tape.run<Op>({&log_, 0}, {std::move(x)}, name);
+  }
+  // All but what is differentiated.
+  Lines asked() const {
+    Lines asked;
+    std::copy_if(lines_.begin(), lines_.end(), std::back_inserter(asked),
+                 [](const std::string& line) { return !line.starts_with("backward"); });
+    return asked;
+  }
+
   Lines lines_;
   Visits visits_{lines_};
 };
@@ -144,6 +158,99 @@ TEST_F(Prefetch, AsksForNothingThatTheProgramHolds) {
   const Var x = start(tape);
   tape.backward(block(tape, x, 0, 2));
   EXPECT_EQ(lines_, (Lines{"backward h.0", "release h.0"}));
+}
+
+// Two of the values that h.0 reads are read above it, by h.1: they come with what that one needs.
+TEST_F(Prefetch, ComesBeforeTheFirstToNeedItWhoeverReadItFirst) {
+  RecordingStore store(lines_);
+  Tape tape(context_, {.policy = &store, .observer = &visits_});
+  const Var from = start(tape);
+  Var a = named<DoubleReadingNothing>(tape, from, "a");
+  Var b = named<DoubleReadingNothing>(tape, from, "b");
+  Var c;
+  Var d;
+  {
+    const RegionScope region = tape.region("h.0");
+    c = named<DoubleReadingInput>(tape, sum(tape, apply<DoubleReadingInput>(tape, a, 1), b, 2), "c");
+  }
+  {
+    const RegionScope region = tape.region("h.1");
+    c = apply<DoubleReadingInput>(tape, sum(tape, apply<DoubleReadingInput>(tape, std::move(c), 3), a, 4), 5);
+    d = named<DoubleReadingInput>(tape, sum(tape, std::move(c), std::move(b), 6), "d");
+  }
+  {
+    const RegionScope region = tape.region("h.2");
+    d = apply<DoubleReadingInput>(tape, std::move(d), 7);
+  }
+  a = Var();
+  tape.backward(std::move(d));
+  EXPECT_EQ(asked(), (Lines{"prefetch d", "prefetch c", "prefetch b", "prefetch a", "fetch d", "release d",  //
+                            "fetch b", "fetch a", "fetch c", "release c", "release b", "release a"}));
+}
+
+// y and z are let go at nodes above the region that read them first, where backward once asked for them.
+TEST_F(Prefetch, AsksForNothingThatHasBeenLetGo) {
+  for (const bool twice : {false, true}) {
+    lines_.clear();
+    slot_ = {};
+    RecordingStore store(lines_);
+    Tape tape(context_, {.policy = &store, .observer = &visits_});
+    Var x = named<DoubleReadingNothing>(tape, start(tape), "x");
+    Var y;
+    Var z;
+    {
+      const RegionScope region = tape.region("h.0");
+      y = named<toy::DoubleReadingOutput>(tape, x, "y");
+      z = named<DoubleReadingInput>(tape, y, "z");
+    }
+    {
+      const RegionScope region = tape.region("h.1");
+      Var unused = named<DoubleReadingInput>(tape, z, "unused");
+      z = sum(tape, std::move(z), std::move(y), 1);
+    }
+    {
+      const RegionScope region = tape.region("h.2");
+      z = sum(tape, apply<DoubleReadingInput>(tape, std::move(x), 2), std::move(z), 3);
+    }
+    if (twice) {
+      tape.backward(z, {.retain = true});
+    }
+    tape.backward(std::move(z));
+    EXPECT_EQ(take_gradient(), (twice ? 2 : 1) * 2 * 2 * (2 + 2 + 4));
+    const auto count = [&](const char* line) { return std::count(lines_.begin(), lines_.end(), line); };
+    for (const std::string value : {"x", "y", "z"}) {
+      const auto released = std::find(lines_.begin(), lines_.end(), "release " + value);
+      EXPECT_EQ(std::find(released, lines_.end(), "prefetch " + value), lines_.end()) << value;
+      EXPECT_EQ(count(("prefetch " + value).c_str()), count(("fetch " + value).c_str())) << value;
+    }
+  }
+}
+
+TEST_F(Prefetch, AsksForNothingThatOnlyDeadEndsRead) {
+  RecordingStore store(lines_);
+  Tape tape(context_, {.policy = &store, .observer = &visits_});
+  Var x = named<DoubleReadingNothing>(tape, start(tape), "x");
+  {
+    const RegionScope region = tape.region("h.0");
+    const Var unused = apply<DoubleReadingInput>(tape, apply<DoubleReadingInput>(tape, x, 0), 1);
+    x = apply<DoubleReadingNothing>(tape, std::move(x), 2);
+  }
+  tape.backward(std::move(x));
+  EXPECT_EQ(asked(), (Lines{"release x"}));
+}
+
+// The cheap way to outer reads inner alone, so that nobody needs what inner was made from.
+TEST_F(Prefetch, AsksForWhatTheCheapWayReads) {
+  RecordingStore store(lines_);
+  Tape tape(context_, {.policy = &store, .observer = &visits_});
+  Var x = named<DoubleReadingNothing>(tape, start(tape), "x");
+  {
+    const RegionScope region = tape.region("h.0");
+    x = apply<toy::TwoStage>(tape, std::move(x), 0);
+    x = apply<DoubleReadingInput>(tape, std::move(x), 1);
+  }
+  tape.backward(std::move(x));
+  EXPECT_EQ(asked(), (Lines{"prefetch x", "fetch x", "release x"}));
 }
 
 // The store fails where a region is closed: here nothing in the region reads its input, so that only then it is asked.
