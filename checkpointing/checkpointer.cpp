@@ -124,7 +124,8 @@ void Checkpointer::left_regions() const {
 // What is not the same on all ranks must not be partitioned over them (Megatron-LM's sequence-parallel shards).
 nn::Decision Checkpointer::keep_checkpoint(const nn::ValueInfo& value) const {
   const bool split = settings_.partition_activations && value.placement == nn::Placement::replicated;
-  if (settings_.partition_activations && !split && !std::exchange(told_of_shards_, true)) {
+  const bool shared = topology_.tensor.size() > 1;
+  if (settings_.partition_activations && shared && !split && !std::exchange(told_of_shards_, true)) {
     warn_(
         fmt::format("[checkpointing] partition_activations: expected a replicated value, got {}, a shard; it is kept "
                     "whole, as others will be",
@@ -146,8 +147,9 @@ void Checkpointer::model_parallel_seed(std::uint64_t seed) {
   constexpr std::uint64_t kModelParallelOffset = 2718;  // Megatron-LM's
   rng_.reset();
   context_.default_generator().set_state({.seed = seed, .offset = 0});
-  rng_.add(kModelParallelRng, seed + kModelParallelOffset + static_cast<std::uint64_t>(topology_.tensor.rank()));
-  rng_.add(kDataParallelRng, seed);
+  rng_.add(kModelParallelRng, seed + kModelParallelOffset + static_cast<std::uint64_t>(topology_.tensor.rank()),
+           nn::Placement::shard);
+  rng_.add(kDataParallelRng, seed, nn::Placement::replicated);
 }
 
 StoreStats Checkpointer::store_stats() const {

@@ -1,14 +1,16 @@
 #include "checkpointing/rng_tracker.h"
 
+#include <utility>
+
 #include "nn/base/error.h"
 
 namespace retape::checkpointing {
 
-void RngTracker::add(std::string_view name, std::uint64_t seed) {
+void RngTracker::add(std::string_view name, std::uint64_t seed, nn::Placement placement) {
   require(name != kDefaultRng && !generators_.contains(name), "[rng] {}: expected a new name, got one that exists",
           name);
   require(!seeds_.contains(seed), "[rng] {}: expected a seed that no other state has, got {}", name, seed);
-  generators_.emplace(name, nn::Generator({.seed = seed, .offset = 0}));
+  generators_.emplace(name, nn::Generator({.seed = seed, .offset = 0}, placement));
   seeds_.insert(seed);
 }
 
@@ -34,11 +36,13 @@ void RngTracker::set_states(const States& states) {
   const auto own = states.find(kDefaultRng);
   require(own != states.end(), "[rng] set_states: expected the state {} among them, got none", kDefaultRng);
   context_.default_generator().set_state(own->second);
-  generators_.clear();
+  const auto before = std::exchange(generators_, {});
   seeds_.clear();
   for (const auto& [name, state] : states) {
     if (name != kDefaultRng) {
-      generators_.emplace(name, nn::Generator(state));
+      const auto known = before.find(name);
+      const nn::Placement placement = known == before.end() ? nn::Placement::shard : known->second.placement();
+      generators_.emplace(name, nn::Generator(state, placement));
       seeds_.insert(state.seed);
     }
   }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "nn/autograd/op.h"
+#include "nn/runtime/placement.h"
 #include "nn/tensor/tensor.h"
 
 namespace retape::nn {
@@ -16,9 +17,6 @@ using ValueId = std::int32_t;
 using RegionId = std::int32_t;
 inline constexpr std::int32_t kNone = -1;
 inline constexpr RegionId kRootRegion = 0;
-
-// Where a value lives in the tensor-parallel group: whole on every rank, or a different part on each.
-enum class Placement : std::uint8_t { replicated, shard };
 
 // A named stretch of nodes. Regions nest; the root region holds everything.
 struct Region {

@@ -1,5 +1,6 @@
 #include "nn/autograd/tape.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "nn/autograd/backward.h"
@@ -49,7 +50,7 @@ void Tape::require_mine(const Var& var, std::string_view what) const {
 Var Tape::leaf(Tensor data, GradientSlot* slot, std::string_view name, Placement placement) {
   require_alive("leaf");
   if (slot == nullptr || !options_.record) {
-    return {token_, kNone, std::move(data)};
+    return {token_, kNone, placement, std::move(data)};
   }
   Value value;
   value.shape = data.shape();
@@ -61,7 +62,7 @@ Var Tape::leaf(Tensor data, GradientSlot* slot, std::string_view name, Placement
   value.data = data;
   value.slot = slot;
   graph_->values.push_back(std::move(value));
-  return {token_, static_cast<ValueId>(graph_->values.size()) - 1, std::move(data)};
+  return {token_, static_cast<ValueId>(graph_->values.size()) - 1, placement, std::move(data)};
 }
 
 Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, std::string_view name) {
@@ -92,22 +93,24 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
   stats_.forward_flops += flops;
   stopwatch.report(TapeEvent::Work::forward, op.traits.name, graph_->region(graph_->opaque_region(open_region_)),
                    flops);
+  const Elems drawn = op.traits.uses_rng ? op.rng_elems(args.get(), shapes) : 0;
+  const bool differs =
+      (drawn > 0 && generator.placement() == Placement::shard) ||
+      std::any_of(inputs.begin(), inputs.end(), [](const Var& input) { return input.placement_ == Placement::shard; });
+  const Placement placement = differs ? Placement::shard : Placement::replicated;
   ValueId first = kNone;
   if (wanted) {
-    first = record(op, args, rng, inputs, outputs, name);
+    first = record(op, args, rng, inputs, outputs, placement, name);
   }
-  // Only now: an op that failed has moved no generator.
-  if (op.traits.uses_rng) {
-    generator.draw(op.rng_elems(args.get(), shapes));
-  }
-  return {token_, first, std::move(outputs.front())};
+  generator.draw(drawn);  // only now: an op that failed has moved no generator
+  return {token_, first, placement, std::move(outputs.front())};
 }
 
 ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
-                     const Outputs& outputs, std::string_view name) {
+                     const Outputs& outputs, Placement placement, std::string_view name) {
   const std::size_t values_before = graph_->values.size();
   const auto id = static_cast<NodeId>(graph_->nodes.size());
-  const ValueId first = add_node(op, args, rng, inputs, outputs, name);
+  const ValueId first = add_node(op, args, rng, inputs, outputs, placement, name);
   try {
     const Reads reads = graph_->node(id).reads;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -133,7 +136,7 @@ ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std
 }
 
 ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
-                       const Outputs& outputs, std::string_view name) {
+                       const Outputs& outputs, Placement placement, std::string_view name) {
   const auto id = static_cast<NodeId>(graph_->nodes.size());
   Node node{.op = &op,
             .args = args,
@@ -142,16 +145,16 @@ ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, s
             .reads = op.reads(args.get())};
   node.inputs.reserve(inputs.size());
   node.outputs.reserve(outputs.size());
-  Placement placement = Placement::replicated;
   for (const Var& input : inputs) {
     ValueId value = input.id_;
     if (value == kNone) {
       // A constant: a leaf without a gradient, which a rebuild can read again.
       value = static_cast<ValueId>(graph_->values.size());
-      graph_->values.push_back(
-          {.shape = input.shape(), .dtype = input.dtype(), .fate = Fate::keep, .data = input.data_});
-    } else if (graph_->value(value).placement == Placement::shard) {
-      placement = Placement::shard;
+      graph_->values.push_back({.shape = input.shape(),
+                                .dtype = input.dtype(),
+                                .placement = input.placement_,
+                                .fate = Fate::keep,
+                                .data = input.data_});
     }
     graph_->value(value).consumers.push_back(id);
     node.inputs.push_back(value);
@@ -236,7 +239,9 @@ void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
   switch (decision.what) {
     case Retain::keep:
       value.data = data;
-      value.data.storage()->retag(decision.tag);
+      if (data.storage()->tag() == Tag::activations) {  // a parameter that an op passes on stays one
+        data.storage()->retag(decision.tag);
+      }
       value.fate = Fate::keep;
       return;
     case Retain::recompute:

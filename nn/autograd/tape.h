@@ -47,11 +47,12 @@ class Var {
 
  private:
   friend class Tape;
-  Var(std::shared_ptr<const detail::TapeToken> tape, ValueId id, Tensor data)
-      : tape_(std::move(tape)), id_(id), data_(std::move(data)) {}
+  Var(std::shared_ptr<const detail::TapeToken> tape, ValueId id, Placement placement, Tensor data)
+      : tape_(std::move(tape)), id_(id), placement_(placement), data_(std::move(data)) {}
 
   std::shared_ptr<const detail::TapeToken> tape_;
   ValueId id_ = kNone;  // kNone: nothing needs its gradient
+  Placement placement_ = Placement::replicated;
   Tensor data_;
 };
 
@@ -126,7 +127,8 @@ class Tape {
            Placement placement = Placement::replicated);
 
   // Runs an op and records it if the gradient of any input is wanted. Returns its first output; the others are for
-  // backward. `name` is what policies and reports call that output; it must outlive the tape (a literal does).
+  // backward. They are shards where an input is one, or where the op draws from a generator of one rank. `name` is what
+  // policies and reports call that output; it must outlive the tape (a literal does).
   template <class T>
   Var run(const typename T::Args& args, std::initializer_list<Var> inputs, std::string_view name = {}) {
     return run(kOp<T>, ArgsBox(args), std::span(inputs.begin(), inputs.size()), name);
@@ -163,9 +165,9 @@ class Tape {
   void require_root(const Var& root);
   void differentiate(Var root, Tensor dy, const BackwardOptions& options);
   ValueId record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
-                 const Outputs& outputs, std::string_view name);
+                 const Outputs& outputs, Placement placement, std::string_view name);
   ValueId add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
-                   const Outputs& outputs, std::string_view name);
+                   const Outputs& outputs, Placement placement, std::string_view name);
   void note_use(ValueId id, const Tensor& data);
   void note_read(ValueId id, const Tensor& data, NodeId reader);
   void ask_policy(ValueId id, const Tensor& data, RegionId reader);

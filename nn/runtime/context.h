@@ -10,7 +10,9 @@ namespace retape::nn {
 
 class Context {
  public:
-  explicit Context(Device& device, RngState state = {}) : device_(&device), default_generator_(state) {}
+  // The default generator begins at `state`, which all ranks of a tensor-parallel group give alike.
+  explicit Context(Device& device, RngState state = {})
+      : device_(&device), default_generator_(state, Placement::replicated) {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 

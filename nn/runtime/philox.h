@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "nn/base/units.h"
+#include "nn/runtime/placement.h"
 
 namespace retape::nn {
 
@@ -54,13 +55,17 @@ struct RngRange {
 using RngState = RngRange;
 
 // Hands out ranges one after the other. Nothing else in it changes, so a state is restored by assignment.
+//
+// Its placement is `replicated` where all ranks of the tensor-parallel group draw the same from theirs. Nobody can see
+// that in one rank's state, so it is a shard, which is safe, unless somebody says otherwise.
 class Generator {
  public:
   Generator() = default;
-  explicit Generator(RngState state) : state_(state) {}
+  explicit Generator(RngState state, Placement placement = Placement::shard) : state_(state), placement_(placement) {}
 
   const RngState& state() const { return state_; }
   void set_state(const RngState& state) { state_ = state; }
+  Placement placement() const { return placement_; }
 
   // The coordinates of `elements` fresh random elements.
   RngRange draw(Elems elements) {
@@ -71,6 +76,7 @@ class Generator {
 
  private:
   RngState state_;
+  Placement placement_ = Placement::shard;
 };
 
 // An element is dropped with probability p, in [0, 1), when its bits are below this.
