@@ -32,7 +32,7 @@ bench: build/release/build.ninja
 	scripts/run-benchmarks build/release/bin
 
 sanitize: build/dev/build.ninja
-	cmake --build --preset dev --target tests/unit/all tests/fuzz/all
+	cmake --build --preset dev --target tests/unit/all tests/programs/all tests/fuzz/all
 	ctest --preset dev --tests-regex '^unit_'
 
 fuzz: fuzz-dependencies build/fuzz/build.ninja
