@@ -1,6 +1,6 @@
 #include "data/batch.h"
 
-#include <span>
+#include <algorithm>
 
 #include "nn/base/error.h"
 
@@ -16,8 +16,10 @@ void Batch::resize(std::int64_t new_rows, std::int64_t new_seq_len) {
 void Batch::set_row(std::int64_t row, const TokenStream& tokens, std::int64_t start) {
   const auto offset = static_cast<std::size_t>(row * seq_len);
   const auto length = static_cast<std::size_t>(seq_len);
-  tokens.copy(start, std::span(inputs).subspan(offset, length));
-  tokens.copy(start + 1, std::span(targets).subspan(offset, length));
+  std::vector<std::int32_t> ids(length + 1);  // read once, though all but two of them are needed twice
+  tokens.copy(start, ids);
+  std::copy_n(ids.begin(), length, inputs.begin() + static_cast<std::ptrdiff_t>(offset));
+  std::copy_n(ids.begin() + 1, length, targets.begin() + static_cast<std::ptrdiff_t>(offset));
 }
 
 void check_length(const TokenStream& tokens, std::int64_t seq_len, std::string_view what) {

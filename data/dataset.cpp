@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/batch.h"
-#include "data/mapped_file.h"
+#include "data/files/input_file.h"
 #include "data/match_files.h"
 #include "nn/base/error.h"
 
@@ -30,7 +30,7 @@ void check_config(const DatasetConfig& config) {
 }
 
 // The format that all files share.
-FileFormat common_format(const MappedFiles& files, FileFormat configured) {
+FileFormat common_format(const InputFiles& files, FileFormat configured) {
   if (configured != FileFormat::kAuto) {
     return configured;
   }
@@ -50,8 +50,7 @@ struct OwnedTokenizer {
 };
 
 // The tokenizers that prepare() left beside token files; none where one is named by its path, which overrules them.
-std::vector<OwnedTokenizer> tokenizers_beside(const DatasetConfig& config, const MappedFiles& files,
-                                              FileFormat format) {
+std::vector<OwnedTokenizer> tokenizers_beside(const DatasetConfig& config, const InputFiles& files, FileFormat format) {
   std::vector<OwnedTokenizer> found;
   if (format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
     return found;
@@ -66,10 +65,12 @@ std::vector<OwnedTokenizer> tokenizers_beside(const DatasetConfig& config, const
   return found;
 }
 
-OwnedTokenizer choose_tokenizer(const DatasetConfig& config, const MappedFiles& files, FileFormat format,
+OwnedTokenizer choose_tokenizer(const DatasetConfig& config, const InputFiles& files, FileFormat format,
                                 const std::vector<OwnedTokenizer>& beside) {
   if (format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
-    return {make_tokenizer(config.tokenizer, texts_of(files)), files.front()->path().string()};
+    // Only one whose vocabulary is that of the texts needs them.
+    const FileTexts texts(config.tokenizer == "char" ? files : InputFiles());
+    return {make_tokenizer(config.tokenizer, texts.named()), files.front()->path().string()};
   }
   return beside.empty() ? OwnedTokenizer() : beside.front();
 }
@@ -81,6 +82,15 @@ void require_same(const OwnedTokenizer& own, const std::vector<OwnedTokenizer>& 
                        "[data] {}: expected the tokenizer of {}, of {} tokens, got another one, of {}", other.owner,
                        own.owner, own.tokenizer == nullptr ? 0 : own.tokenizer->vocab_size(),
                        other.tokenizer->vocab_size());
+  }
+}
+
+// Of tokens to validate on, where those to train on come without one.
+void require_fit(const std::vector<OwnedTokenizer>& tokenizers, std::int64_t vocab) {
+  for (const OwnedTokenizer& one : tokenizers) {
+    require<ConfigError>(one.tokenizer->vocab_size() <= vocab,
+                         "[data] vocabulary size: expected at least the {} of {}, got {}", one.tokenizer->vocab_size(),
+                         one.owner, vocab);
   }
 }
 
@@ -97,47 +107,31 @@ std::int64_t choose_vocab(const DatasetConfig& config, const Tokenizer* tokenize
   return config.vocab;
 }
 
-TokenStream load(const MappedFiles& files, FileFormat format, const Tokenizer* tokenizer, std::int64_t vocab) {
-  std::vector<TokenStream::Part> parts;
-  if (format == FileFormat::kText) {
-    require<DataError>(tokenizer != nullptr, "[data] {}: text needs a tokenizer", files.front()->path().string());
-    for (const NamedText& text : texts_of(files)) {
-      auto tokens = std::make_shared<const std::vector<Token>>(tokenizer->encode(text));
-      parts.push_back({text.name, *tokens, tokens});
-    }
-  } else {
-    for (const auto& file : files) {
-      parts.push_back(open_token_file(file, format));
+using Sources = std::vector<std::shared_ptr<const TokenSource>>;
+
+// Text is read and encoded file by file, so that no more than one of them is in memory beside the tokens.
+Sources open_sources(const InputFiles& files, FileFormat format, const Tokenizer* tokenizer) {
+  Sources sources;
+  for (const auto& file : files) {
+    const std::string path = file->path().string();
+    if (format == FileFormat::kText) {
+      require<DataError>(tokenizer != nullptr, "[data] {}: text needs a tokenizer", path);
+      sources.push_back(tokens_in_memory(path, tokenizer->encode(NamedText{path, file->text()})));
+    } else {
+      sources.push_back(open_token_file(file, format));
     }
   }
-  TokenStream stream(std::move(parts));
-  stream.check_ids(vocab);
+  return sources;
+}
+
+// Refused now, rather than in the hour in which the row is drawn.
+TokenStream checked(const Sources& sources, std::int64_t vocab) {
+  TokenStream stream(sources, vocab);
+  stream.check_ids();
   return stream;
 }
 
-}  // namespace
-
-Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved) {
-  check_config(config);
-  const MappedFiles files = map_files(match_files(config.train));
-  const FileFormat format = common_format(files, config.format);
-  const std::vector<OwnedTokenizer> beside = tokenizers_beside(config, files, format);
-  const OwnedTokenizer own = saved != nullptr ? OwnedTokenizer{std::move(saved), "the resumed run"}
-                                              : choose_tokenizer(config, files, format, beside);
-  require_same(own, beside);
-  Dataset dataset{.tokenizer = own.tokenizer};
-  dataset.vocab = choose_vocab(config, own.tokenizer.get());
-  dataset.train = load(files, format, own.tokenizer.get(), dataset.vocab);
-
-  if (!config.val.empty()) {
-    const MappedFiles val_files = map_files(match_files(config.val));
-    const FileFormat val_format = common_format(val_files, config.format);
-    require_same(own, tokenizers_beside(config, val_files, val_format));
-    dataset.val = load(val_files, val_format, own.tokenizer.get(), dataset.vocab);
-    check_length(dataset.train, config.seq_len, listed(config.train));
-    check_length(dataset.val, config.seq_len, listed(config.val));
-    return dataset;
-  }
+void split(const DatasetConfig& config, Dataset& dataset) {
   const TokenStream all = std::move(dataset.train);
   const std::int64_t count = train_tokens(all.size(), config.val_fraction);
   dataset.train = all.slice(0, count);
@@ -147,6 +141,40 @@ Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenize
     check_length(dataset.val, config.seq_len,
                  fmt::format("{}: validation part (val_fraction {})", listed(config.train), config.val_fraction));
   }
+}
+
+}  // namespace
+
+Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved) {
+  check_config(config);
+  const InputFiles files = open_files(match_files(config.train));
+  const FileFormat format = common_format(files, config.format);
+  const std::vector<OwnedTokenizer> beside = tokenizers_beside(config, files, format);
+  const OwnedTokenizer own = saved != nullptr ? OwnedTokenizer{std::move(saved), "the resumed run"}
+                                              : choose_tokenizer(config, files, format, beside);
+  require_same(own, beside);
+  Dataset dataset{.tokenizer = own.tokenizer};
+  dataset.vocab = choose_vocab(config, own.tokenizer.get());
+  const Sources train = open_sources(files, format, own.tokenizer.get());
+  dataset.train = checked(train, dataset.vocab);
+
+  Sources val;
+  if (!config.val.empty()) {
+    const InputFiles val_files = open_files(match_files(config.val));
+    const FileFormat val_format = common_format(val_files, config.format);
+    const std::vector<OwnedTokenizer> beside_val = tokenizers_beside(config, val_files, val_format);
+    require_same(own, beside_val);
+    require_fit(beside_val, dataset.vocab);
+    val = open_sources(val_files, val_format, own.tokenizer.get());
+    dataset.val = checked(val, dataset.vocab);
+    check_length(dataset.train, config.seq_len, listed(config.train));
+    check_length(dataset.val, config.seq_len, listed(config.val));
+  } else {
+    split(config, dataset);
+  }
+  if (config.fingerprint) {
+    dataset.fingerprint = {fingerprint(train), fingerprint(val)};
+  }
   return dataset;
 }
 
@@ -154,12 +182,13 @@ std::int64_t train_tokens(std::int64_t tokens, double val_fraction) {
   return static_cast<std::int64_t>(static_cast<double>(tokens) * (1.0 - val_fraction));
 }
 
-std::vector<NamedText> texts_of(const MappedFiles& files) {
-  std::vector<NamedText> texts;
+FileTexts::FileTexts(const InputFiles& files) {
   for (const auto& file : files) {
-    texts.push_back({file->path().string(), file->text()});
+    contents_.push_back(file->text());
   }
-  return texts;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    named_.push_back({files[i]->path().string(), contents_[i]});
+  }
 }
 
 std::filesystem::path tokenizer_path_of(const std::filesystem::path& token_file) {

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "data/fingerprint.h"
 #include "data/token_file.h"
 #include "data/token_stream.h"
 #include "data/tokenizer.h"
@@ -20,6 +23,7 @@ struct DatasetConfig {
   std::string tokenizer = "byte";  // "byte", "char" or a tokenizer's .json; for text
   std::int64_t vocab = 0;          // V of the model: every id is below it. 0: the tokenizer's
   std::int64_t seq_len = 0;        // T: each split holds at least one sequence of T + 1 tokens
+  bool fingerprint = false;        // take one, which a run keeps
 };
 
 struct Dataset {
@@ -27,6 +31,7 @@ struct Dataset {
   TokenStream val;                             // empty if there is none
   std::shared_ptr<const Tokenizer> tokenizer;  // null for token files that come without one
   std::int64_t vocab = 0;                      // V
+  std::optional<Fingerprint> fingerprint;      // where it was asked for
 };
 
 // Opens what `config` names. `saved` is the tokenizer that a resumed run kept; it goes before config.tokenizer.
@@ -37,14 +42,25 @@ struct Dataset {
 //
 // Throws DataError for files that are missing, empty, of mixed formats, corrupt, with an id that is not below V, too
 // short for one sequence, or with another tokenizer beside them (unless config.tokenizer is a .json file); ConfigError
-// for settings out of range and a V that is missing or below the tokenizer's.
+// for settings out of range and a V that is missing or below that of a tokenizer, also of one that val comes with.
 Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved = nullptr);
 
 // Tokens before the validation part: the first (1 - val_fraction), rounded down, as in nanoGPT's data preparation.
 std::int64_t train_tokens(std::int64_t tokens, double val_fraction);
 
-// The texts of files, for a tokenizer. They last as long as the files.
-std::vector<NamedText> texts_of(const MappedFiles& files);
+// The texts of files, read into memory.
+class FileTexts {
+ public:
+  explicit FileTexts(const InputFiles& files);
+  FileTexts(const FileTexts&) = delete;
+  FileTexts& operator=(const FileTexts&) = delete;
+
+  std::span<const NamedText> named() const { return named_; }
+
+ private:
+  std::vector<std::string> contents_;
+  std::vector<NamedText> named_;  // of `contents_`
+};
 
 // Where prepare() puts the tokenizer of a token file: "corpus.bin" has "corpus.tokenizer.json" beside it.
 std::filesystem::path tokenizer_path_of(const std::filesystem::path& token_file);

@@ -1,30 +1,18 @@
 #include "data/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <utility>
 
-#include "data/files/file_descriptor.h"
-#include "nn/base/error.h"
+#include "data/files/input_file.h"
 
 namespace retape::data {
 
 MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
-  // Opening a pipe that nobody writes to would wait for ever without O_NONBLOCK.
-  const FileDescriptor file(path_, O_RDONLY | O_NONBLOCK, "open");
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) {
-    fail_io(path_, "read the size", errno);
-  }
-  require<DataError>(!S_ISDIR(status.st_mode), "[file] {}: expected a file, got a directory", path_.string());
-  require<DataError>(S_ISREG(status.st_mode), "[file] {}: expected a regular file", path_.string());
-  require<DataError>(status.st_size > 0, "[file] {}: the file is empty", path_.string());
-
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  const InputFile file(path_);
+  const auto size = static_cast<std::size_t>(file.size());
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.descriptor().get(), 0);
   if (address == MAP_FAILED) {
     fail_io(path_, "map into memory", errno);
   }
@@ -48,14 +36,6 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 std::string_view MappedFile::text() const {
   return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
-}
-
-MappedFiles map_files(std::span<const std::filesystem::path> paths) {
-  MappedFiles files;
-  for (const std::filesystem::path& path : paths) {
-    files.push_back(std::make_shared<const MappedFile>(path));
-  }
-  return files;
 }
 
 }  // namespace retape::data

@@ -1,15 +1,14 @@
 // A file's bytes, mapped read-only: nothing is read before it is touched, and the page cache is shared by all readers.
 //
-// The file must not shrink while it is mapped (the kernel then answers a read with SIGBUS); Retape replaces its own
-// files by renaming a new one over the old, which leaves mappings whole.
+// The file must not shrink while it is mapped (the kernel then answers a read with SIGBUS), so what others may write to
+// is read as an InputFile; Retape replaces its own files by renaming a new one over the old, which leaves mappings
+// whole.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
 
 namespace retape::data {
 
@@ -30,10 +29,5 @@ class MappedFile {
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
 };
-
-// Files in the order of their concatenation. Shared, because tokens are read in place for as long as anyone needs them.
-using MappedFiles = std::vector<std::shared_ptr<const MappedFile>>;
-
-MappedFiles map_files(std::span<const std::filesystem::path> paths);
 
 }  // namespace retape::data

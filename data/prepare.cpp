@@ -5,7 +5,7 @@
 #include "data/atomic_file.h"
 #include "data/dataset.h"
 #include "data/files/file_descriptor.h"
-#include "data/mapped_file.h"
+#include "data/files/input_file.h"
 #include "data/match_files.h"
 #include "data/tokenizer.h"
 #include "nn/base/error.h"
@@ -15,7 +15,7 @@ namespace retape::data {
 namespace {
 
 // Text is easily named by mistake where its tokens should go.
-void check_output(const std::filesystem::path& output, const MappedFiles& inputs) {
+void check_output(const std::filesystem::path& output, const InputFiles& inputs) {
   for (const auto& input : inputs) {
     std::error_code ignored;
     require<ConfigError>(!std::filesystem::equivalent(output, input->path(), ignored),
@@ -43,12 +43,12 @@ PrepareResult prepare(const PrepareConfig& config) {
   require<ConfigError>(config.format == FileFormat::kU16 || config.format == FileFormat::kLlmc,
                        "[prepare] format: expected u16 or llmc, got {}", to_string(config.format));
 
-  const MappedFiles files = map_files(match_files(config.inputs));
+  const InputFiles files = open_files(match_files(config.inputs));
   check_output(config.output, files);
-  const std::vector<NamedText> texts = texts_of(files);
-  const auto tokenizer = make_tokenizer(config.tokenizer, texts);
+  const FileTexts texts(files);
+  const auto tokenizer = make_tokenizer(config.tokenizer, texts.named());
   std::vector<Token> tokens;
-  for (const NamedText& text : texts) {
+  for (const NamedText& text : texts.named()) {
     const std::vector<Token> more = tokenizer->encode(text);
     tokens.insert(tokens.end(), more.begin(), more.end());
   }

@@ -8,56 +8,64 @@
 namespace retape::data {
 namespace {
 
-TokenStream::Part owning_part(std::string name, std::vector<Token> tokens) {
-  auto owner = std::make_shared<const std::vector<Token>>(std::move(tokens));
-  const std::span<const Token> view = *owner;
-  return {std::move(name), view, std::move(owner)};
+std::vector<TokenStream::Part> whole(const std::vector<std::shared_ptr<const TokenSource>>& sources) {
+  std::vector<TokenStream::Part> parts;
+  parts.reserve(sources.size());
+  for (const auto& source : sources) {
+    parts.push_back({source, 0, source->size()});
+  }
+  return parts;
 }
 
-void check_part_ids(const TokenStream::Part& part, std::int64_t vocab) {
-  // The maximum of a block is a loop that vectorises; only a block with a wrong id is searched.
-  constexpr std::size_t kBlock = 1 << 16;
-  for (std::size_t begin = 0; begin < part.tokens.size(); begin += kBlock) {
-    const auto block = part.tokens.subspan(begin, std::min(kBlock, part.tokens.size() - begin));
-    Token largest = 0;
-    for (const Token id : block) {
-      largest = std::max(largest, id);
-    }
-    if (largest >= vocab) {
-      const auto wrong = std::ranges::find_if(block, [&](Token id) { return id >= vocab; });
-      fail<DataError>("[data] {}: token {}: expected an id below the vocabulary size {}, got {}", part.name,
-                      begin + static_cast<std::size_t>(wrong - block.begin()), vocab, *wrong);
-    }
+// `ids` are those of the source from `begin`.
+void require_below(std::int64_t vocab, const TokenSource& source, std::int64_t begin, std::span<const Token> ids) {
+  // The maximum is a loop that vectorises; only ids of which one is wrong are searched.
+  Token largest = 0;
+  for (const Token id : ids) {
+    largest = std::max(largest, id);
+  }
+  if (largest >= vocab) {
+    const auto wrong = std::ranges::find_if(ids, [&](Token id) { return id >= vocab; });
+    fail<DataError>("[data] {}: token {}: expected an id below the vocabulary size {}, got {}", source.name(),
+                    begin + (wrong - ids.begin()), vocab, *wrong);
   }
 }
 
 }  // namespace
 
-TokenStream::TokenStream(std::vector<Part> parts) : parts_(std::move(parts)) {
-  std::erase_if(parts_, [](const Part& part) { return part.tokens.empty(); });
+TokenStream::TokenStream(const std::vector<std::shared_ptr<const TokenSource>>& sources, std::int64_t vocab)
+    : TokenStream(whole(sources), vocab) {}
+
+TokenStream::TokenStream(std::string name, std::vector<Token> tokens)
+    : TokenStream({tokens_in_memory(std::move(name), std::move(tokens))}) {}
+
+TokenStream::TokenStream(std::vector<Part> parts, std::int64_t vocab) : parts_(std::move(parts)), vocab_(vocab) {
+  std::erase_if(parts_, [](const Part& part) { return part.count == 0; });
   for (const Part& part : parts_) {
     starts_.push_back(size_);
-    size_ += static_cast<std::int64_t>(part.tokens.size());
+    size_ += part.count;
   }
 }
 
-TokenStream::TokenStream(std::string name, std::vector<Token> tokens)
-    : TokenStream(std::vector{owning_part(std::move(name), std::move(tokens))}) {}
-
-Token TokenStream::token(std::int64_t i) const {
-  check_range(i, 1);
-  const std::size_t part = part_of(i);
-  return parts_[part].tokens[static_cast<std::size_t>(i - starts_[part])];
+std::int32_t TokenStream::token(std::int64_t i) const {
+  std::int32_t id = 0;
+  copy(i, std::span(&id, 1));
+  return id;
 }
 
 void TokenStream::copy(std::int64_t begin, std::span<std::int32_t> out) const {
   check_range(begin, static_cast<std::int64_t>(out.size()));
-  for (std::size_t part = part_of(begin); !out.empty(); ++part) {
-    const auto rest = parts_[part].tokens.subspan(static_cast<std::size_t>(begin - starts_[part]));
-    const auto piece = rest.first(std::min(rest.size(), out.size()));
-    std::ranges::copy(piece, out.begin());
-    out = out.subspan(piece.size());
-    begin += static_cast<std::int64_t>(piece.size());
+  std::vector<Token> ids;
+  for (std::size_t i = part_of(begin); !out.empty(); ++i) {
+    const Part& part = parts_[i];
+    const std::int64_t from = begin - starts_[i];
+    const auto count = std::min(static_cast<std::size_t>(part.count - from), out.size());
+    ids.resize(count);
+    part.source->read(part.begin + from, ids);
+    require_below(vocab_, *part.source, part.begin + from, ids);
+    std::ranges::copy(ids, out.begin());
+    out = out.subspan(count);
+    begin += static_cast<std::int64_t>(count);
   }
 }
 
@@ -65,19 +73,22 @@ TokenStream TokenStream::slice(std::int64_t begin, std::int64_t count) const {
   check_range(begin, count);
   std::vector<Part> kept;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    const auto length = static_cast<std::int64_t>(parts_[i].tokens.size());
-    const std::int64_t from = std::clamp<std::int64_t>(begin - starts_[i], 0, length);
-    const std::int64_t to = std::clamp<std::int64_t>(begin + count - starts_[i], 0, length);
-    Part part = parts_[i];
-    part.tokens = part.tokens.subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from));
-    kept.push_back(std::move(part));
+    const std::int64_t from = std::clamp<std::int64_t>(begin - starts_[i], 0, parts_[i].count);
+    const std::int64_t to = std::clamp<std::int64_t>(begin + count - starts_[i], 0, parts_[i].count);
+    kept.push_back({parts_[i].source, parts_[i].begin + from, to - from});
   }
-  return TokenStream(std::move(kept));
+  return {std::move(kept), vocab_};
 }
 
-void TokenStream::check_ids(std::int64_t vocab) const {
+void TokenStream::check_ids() const {
+  constexpr std::int64_t kBlock = 1 << 18;
+  std::vector<Token> ids;
   for (const Part& part : parts_) {
-    check_part_ids(part, vocab);
+    for (std::int64_t done = 0; done < part.count; done += kBlock) {
+      ids.resize(static_cast<std::size_t>(std::min(kBlock, part.count - done)));
+      part.source->read(part.begin + done, ids);
+      require_below(vocab_, *part.source, part.begin + done, ids);
+    }
   }
 }
 

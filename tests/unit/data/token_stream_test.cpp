@@ -14,14 +14,11 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-TokenStream::Part part(std::string name, std::vector<Token> tokens) {
-  auto owner = std::make_shared<const std::vector<Token>>(std::move(tokens));
-  return {std::move(name), *owner, owner};
-}
-
 // 0 .. 9 in parts of 4, 0, 1 and 5.
-TokenStream ten() {
-  return TokenStream({part("a", {0, 1, 2, 3}), part("b", {}), part("c", {4}), part("d", {5, 6, 7, 8, 9})});
+TokenStream ten(std::int64_t vocab = kMaxVocab) {
+  return TokenStream({tokens_in_memory("a", {0, 1, 2, 3}), tokens_in_memory("b", {}), tokens_in_memory("c", {4}),
+                      tokens_in_memory("d", {5, 6, 7, 8, 9})},
+                     vocab);
 }
 
 std::vector<std::int32_t> copy(const TokenStream& tokens, std::int64_t begin, std::size_t count) {
@@ -45,7 +42,7 @@ TEST(TokenStream, IsOneSequenceOverItsParts) {
   }
 }
 
-TEST(TokenStream, SlicesShareAndKeepTheMemory) {
+TEST(TokenStream, SlicesShareAndKeepTheSources) {
   TokenStream slice;
   EXPECT_TRUE(slice.empty());
   {
@@ -71,15 +68,27 @@ TEST(TokenStream, RefusesRangesOutside) {
 }
 
 TEST(TokenStream, ChecksEveryId) {
-  EXPECT_NO_THROW(ten().check_ids(10));
-  EXPECT_THAT([] { ten().check_ids(8); },
+  EXPECT_NO_THROW(ten(10).check_ids());
+  EXPECT_THAT([] { ten(8).check_ids(); },
               ThrowsMessage<DataError>(AllOf(HasSubstr("d: token 3"), HasSubstr("size 8"), HasSubstr("got 8"))));
-  std::vector<Token> many(200'000, 1);
-  many[150'001] = 65535;
-  const TokenStream tokens("big.bin", many);
-  EXPECT_NO_THROW(tokens.check_ids(65536));
-  EXPECT_THAT([&] { tokens.check_ids(65535); },
-              ThrowsMessage<DataError>(AllOf(HasSubstr("big.bin: token 150001"), HasSubstr("got 65535"))));
+  std::vector<Token> many(700'000, 1);
+  many[650'001] = 65535;
+  const auto big = tokens_in_memory("big.bin", many);
+  EXPECT_NO_THROW(TokenStream({big}, 65536).check_ids());
+  EXPECT_THAT([&] { TokenStream({big}, 65535).check_ids(); },
+              ThrowsMessage<DataError>(AllOf(HasSubstr("big.bin: token 650001"), HasSubstr("got 65535"))));
+}
+
+// Where a message counts from is the start of the file, whichever slice of it the token is in.
+TEST(TokenStream, ChecksIdsWhereTheyAreRead) {
+  const TokenStream tokens = ten(8);
+  EXPECT_THAT(copy(tokens, 2, 6), ElementsAre(2, 3, 4, 5, 6, 7));
+  const auto refused =
+      ThrowsMessage<DataError>(AllOf(HasSubstr("d: token 3"), HasSubstr("size 8"), HasSubstr("got 8")));
+  EXPECT_THAT([&] { copy(tokens, 2, 7); }, refused);
+  EXPECT_THAT([&] { copy(tokens.slice(6, 4).slice(1, 3), 0, 3); }, refused);
+  EXPECT_THAT([&] { tokens.slice(6, 4).check_ids(); }, refused);
+  EXPECT_NO_THROW(tokens.slice(0, 8).check_ids());
 }
 
 }  // namespace
