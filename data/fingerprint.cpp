@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
 
 #include "data/files/checksum.h"
+#include "data/files/json.h"
 #include "nn/base/error.h"
 
 namespace retape::data {
@@ -64,7 +66,7 @@ std::string difference(const std::vector<FileFingerprint>& saved, const std::vec
   return {};
 }
 
-json to_json(const std::vector<FileFingerprint>& files) {
+json json_of(const std::vector<FileFingerprint>& files) {
   json array = json::array();
   for (const FileFingerprint& file : files) {
     array.push_back({{"name", file.name}, {"tokens", file.tokens}, {"checksum", file.checksum}});
@@ -80,13 +82,13 @@ std::vector<FileFingerprint> files_from_json(const json& object, const char* key
   for (const json& file : *array) {
     const auto field = [&](const char* name) { return file.is_object() ? file.value(name, json()) : json(); };
     const json name = field("name");
-    const json tokens = field("tokens");
     const json checksum = field("checksum");
-    require<DataError>(name.is_string() && tokens.is_number_integer() && tokens.get<std::int64_t>() >= 0 &&
-                           checksum.is_number_unsigned(),
-                       "[data] fingerprint: {}[{}]: expected a name, a count of tokens and a checksum", key,
-                       files.size());
-    files.push_back({name.get<std::string>(), tokens.get<std::int64_t>(), checksum.get<std::uint64_t>()});
+    const std::string place = fmt::format("[data] fingerprint: {}[{}]", key, files.size());
+    require<DataError>(name.is_string() && checksum.is_number_unsigned(), "{}: expected a name and a checksum, got {}",
+                       place, shown(file));
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() / kTokenBytes;
+    files.push_back({name.get<std::string>(), integer_of(field("tokens"), place + ": tokens", 0, kMost),
+                     checksum.get<std::uint64_t>()});
   }
   return files;
 }
@@ -138,13 +140,15 @@ std::string difference(const Fingerprint& saved, const Fingerprint& found) {
   return train.empty() && !saved.val.empty() && !found.val.empty() ? difference(saved.val, found.val) : train;
 }
 
-json to_json(const Fingerprint& fingerprint) {
-  return {{"train", to_json(fingerprint.train)}, {"val", to_json(fingerprint.val)}};
+std::string to_json(const Fingerprint& fingerprint) {
+  const json object{{"train", json_of(fingerprint.train)}, {"val", json_of(fingerprint.val)}};
+  return object.dump(-1, ' ', false, json::error_handler_t::replace);  // names of files need not be UTF-8
 }
 
-Fingerprint fingerprint_from_json(const json& json) {
-  require<DataError>(json.is_object(), "[data] fingerprint: expected a JSON object");
-  return {files_from_json(json, "train"), files_from_json(json, "val")};
+Fingerprint fingerprint_from_json(std::string_view text) {
+  const json object = parse_json(text, "[data] fingerprint");
+  require<DataError>(object.is_object(), "[data] fingerprint: expected a JSON object, got {}", shown(object));
+  return {files_from_json(object, "train"), files_from_json(object, "val")};
 }
 
 }  // namespace retape::data

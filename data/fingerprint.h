@@ -6,8 +6,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/token_source.h"
@@ -46,7 +46,7 @@ std::string describe_sampled(const Fingerprint& fingerprint);
 std::string difference(const Fingerprint& saved, const Fingerprint& found);
 
 // One JSON object and back. Throws DataError for anything else.
-nlohmann::json to_json(const Fingerprint& fingerprint);
-Fingerprint fingerprint_from_json(const nlohmann::json& json);
+std::string to_json(const Fingerprint& fingerprint);
+Fingerprint fingerprint_from_json(std::string_view text);
 
 }  // namespace retape::data

@@ -62,6 +62,7 @@ struct Config {
     DataFormat format = DataFormat::automatic;
     TokenizerChoice tokenizer = TokenizerChoice::byte;
     DataOrder order = DataOrder::random;
+    bool allow_change = false;  // a run that goes on may find other tokens than it was trained on
 
     bool operator==(const Data&) const = default;
   };

@@ -2,6 +2,7 @@
 
 #include "data/windows.h"
 #include "trainer/model_weights.h"
+#include "trainer/run/saved_data.h"
 #include "trainer/run_state.h"
 
 namespace retape::trainer {
@@ -27,6 +28,29 @@ data::FileFormat file_format(DataFormat format) {
   fail<ConfigError>("[data] format: unknown choice {}", static_cast<int>(format));
 }
 
+data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint, bool fingerprint) {
+  data::Dataset dataset =
+      data::open_dataset({.train = config.data.train,
+                          .val = config.data.val,
+                          .val_fraction = config.data.val_fraction,
+                          .format = file_format(config.data.format),
+                          .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
+                          .vocab = config.model.vocab,
+                          .seq_len = config.model.seq_len,
+                          .fingerprint = fingerprint},
+                         checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
+  require<ConfigError>(config.run.sample_tokens == 0 || dataset.tokenizer != nullptr,
+                       "[run] sample_tokens: expected 0 for data without a tokenizer, got {}",
+                       config.run.sample_tokens);
+  if (!checkpoint && !config.model.init_from.empty() && dataset.tokenizer != nullptr) {
+    const std::int64_t rows = vocab_in(config.model.init_from);
+    require<ConfigError>(dataset.tokenizer->vocab_size() <= rows,
+                         "[model] init_from: expected a table of at least the tokenizer's {} ids, got {} with {}",
+                         dataset.tokenizer->vocab_size(), config.model.init_from, rows);
+  }
+  return dataset;
+}
+
 }  // namespace
 
 std::unique_ptr<nn::Device> open_device(const Config& config) {
@@ -40,18 +64,14 @@ std::unique_ptr<nn::Device> open_device(const Config& config) {
 }
 
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint) {
-  data::Dataset dataset =
-      data::open_dataset({.train = config.data.train,
-                          .val = config.data.val,
-                          .val_fraction = config.data.val_fraction,
-                          .format = file_format(config.data.format),
-                          .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
-                          .vocab = config.model.vocab,
-                          .seq_len = config.model.seq_len},
-                         checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
-  require<ConfigError>(config.run.sample_tokens == 0 || dataset.tokenizer != nullptr,
-                       "[run] sample_tokens: expected 0 for data without a tokenizer, got {}",
-                       config.run.sample_tokens);
+  return open_data(config, checkpoint, false);
+}
+
+data::Dataset open_training_data(const Config& config, const std::optional<Checkpoint>& checkpoint) {
+  data::Dataset dataset = open_data(config, checkpoint, true);
+  if (checkpoint) {
+    require_same_data(*checkpoint, config, dataset);
+  }
   return dataset;
 }
 

@@ -23,6 +23,9 @@ std::unique_ptr<nn::Device> open_device(const Config& config);
 // and run.sample_tokens asks for text.
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
 
+// The same for a training, with the fingerprint that it keeps. Throws what require_same_data() throws, too.
+data::Dataset open_training_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
+
 // What draws the rows of training, where the checkpoint left off.
 data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,
                            const std::optional<Checkpoint>& checkpoint);

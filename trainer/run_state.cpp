@@ -9,6 +9,7 @@
 #include "trainer/config_writer.h"
 #include "trainer/model_weights.h"
 #include "trainer/one_line.h"
+#include "trainer/run/saved_data.h"
 #include "trainer/run/saved_values.h"
 
 namespace retape::trainer {
@@ -75,7 +76,8 @@ bool shapes_result(std::string_view key, const Config& config) {
     return config.optimizer.schedule == ScheduleChoice::cosine;
   }
   constexpr std::array<std::string_view, 4> kTables{"model.", "data.", "train.", "optimizer."};
-  constexpr std::array<std::string_view, 4> kNot{"train.eval_", "train.save_", "train.keep_last", "train.resume"};
+  constexpr std::array<std::string_view, 5> kNot{"train.eval_", "train.save_", "train.keep_last", "train.resume",
+                                                 "data.allow_change"};
   const auto is_of = [key](std::string_view beginning) { return key.starts_with(beginning); };
   return std::any_of(kTables.begin(), kTables.end(), is_of) && std::none_of(kNot.begin(), kNot.end(), is_of);
 }
@@ -123,7 +125,7 @@ std::filesystem::path checkpoint_directory(const Config& config) {
 
 std::filesystem::path save_run(const std::filesystem::path& directory, const RunPosition& position,
                                const Config& config, Learner& learner, const data::Sampler& sampler,
-                               const data::Tokenizer* tokenizer, std::span<const std::filesystem::path> not_whole) {
+                               const data::Dataset& dataset, std::span<const std::filesystem::path> not_whole) {
   const nn::RngState rng = learner.context().default_generator().state();
   json state{{"config", to_toml(config)},
              {"vocab", learner.model().shape().vocab},
@@ -134,8 +136,11 @@ std::filesystem::path save_run(const std::filesystem::path& directory, const Run
              {"optimizer_steps", learner.optimizer().steps()},
              {"tokens", position.tokens},
              {"evaluation_due", position.evaluation_due}};
-  if (tokenizer != nullptr) {
-    state["tokenizer"] = tokenizer->to_json();
+  if (dataset.tokenizer != nullptr) {
+    state["tokenizer"] = dataset.tokenizer->to_json();
+  }
+  if (dataset.fingerprint) {
+    state[kSavedData] = data::to_json(*dataset.fingerprint);
   }
   const std::vector<NamedTensor> tensors = tensors_of(learner);
   std::vector<NamedBytes> named;

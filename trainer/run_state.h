@@ -1,4 +1,5 @@
-// What a checkpoint of a run holds, and how it comes back: weights, moments, sampler, random numbers, step, tokenizer.
+// What a checkpoint of a run holds, and how it comes back: weights, moments, sampler, random numbers, step, tokenizer,
+// and what tells the tokens from others.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "data/sampler.h"
-#include "data/tokenizer.h"
 #include "trainer/checkpoint_files.h"
 #include "trainer/config.h"
 #include "trainer/learner.h"
@@ -24,11 +25,11 @@ struct RunPosition {
   bool evaluation_due = false;  // the evaluation after the last of them was cut short
 };
 
-// Writes all of it into the folder of checkpoints and returns the file's path. `not_whole` are checkpoints in it that
-// go for it, as for save_checkpoint.
+// Writes all of it, the dataset's tokenizer and fingerprint included, into the folder of checkpoints and returns the
+// file's path. `not_whole` are checkpoints in it that go for it, as for save_checkpoint.
 std::filesystem::path save_run(const std::filesystem::path& directory, const RunPosition& position,
                                const Config& config, Learner& learner, const data::Sampler& sampler,
-                               const data::Tokenizer* tokenizer, std::span<const std::filesystem::path> not_whole = {});
+                               const data::Dataset& dataset, std::span<const std::filesystem::path> not_whole = {});
 
 RunPosition saved_position(const Checkpoint& checkpoint);
 

@@ -21,6 +21,7 @@
 #include "trainer/run/earlier_rows.h"
 #include "trainer/run/earlier_run.h"
 #include "trainer/run/run_folder.h"
+#include "trainer/run/saved_data.h"
 #include "trainer/run/settings_file.h"
 #include "trainer/run_state.h"
 #include "trainer/sampling.h"
@@ -79,6 +80,9 @@ void print_start(const Config& config, const Gpt& model, const data::Dataset& da
   show(fmt::format("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n", config.run.name,
                    model.parameter_count(), dataset.train.size(), dataset.val.size(), dataset.vocab,
                    memory_table(plan)));
+  if (const std::string sampled = data::describe_sampled(dataset.fingerprint.value()); !sampled.empty()) {
+    show(sampled + "\n");
+  }
 }
 
 // The loop over the steps of one run.
@@ -172,14 +176,23 @@ class TrainingLoop {
     }
   }
 
-  StepResult learn(std::int64_t step) {
+  // What `work` on the weights after so many steps returns; its errors say which checkpoint is good, too.
+  template <class Work>
+  auto or_say_what_is_good(std::int64_t done, const Work& work) const {
     try {
-      return learner_.step(step, [this](data::Batch& batch) { sampler_.next(batch); });
+      return work();
     } catch (const OutOfMemory&) {
-      throw;  // no fault of the weights
+      throw;                            // no fault of the weights
+    } catch (const DataError& error) {  // nor is this one
+      fail<DataError>("{}; {}", error.what(), last_good_checkpoint(done + 1));
     } catch (const Error& error) {
-      fail("{}; {}", error.what(), last_good_checkpoint(step));
+      fail("{}; {}", error.what(), last_good_checkpoint(done));
     }
+  }
+
+  StepResult learn(std::int64_t step) {
+    return or_say_what_is_good(
+        step, [&] { return learner_.step(step, [this](data::Batch& batch) { sampler_.next(batch); }); });
   }
 
   // A checkpoint of the very weights that failed is not good, though it is whole.
@@ -194,7 +207,8 @@ class TrainingLoop {
 
   // False where a signal cuts it short.
   bool evaluate(std::int64_t done, const StopSignals& signals) {
-    const std::optional<double> loss = validation_loss(config_, dataset_.val, learner_, &signals);
+    const std::optional<double> loss =
+        or_say_what_is_good(done, [&] { return validation_loss(config_, dataset_.val, learner_, &signals); });
     if (!loss) {
       return false;
     }
@@ -217,8 +231,8 @@ class TrainingLoop {
     require_good_weights(position.step);
     require_folder();
     metrics_.sync();  // no checkpoint without the rows before it
-    std::filesystem::path saved = save_run(checkpoint_directory(config_), position, config_, learner_, sampler_,
-                                           dataset_.tokenizer.get(), not_whole_);
+    std::filesystem::path saved =
+        save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_, not_whole_);
     last_saved_ = position.step;
     return saved;
   }
@@ -242,9 +256,11 @@ class TrainingLoop {
              last_good_checkpoint(done));
       }
     }
-    data::Batch row;
-    data::Windows(dataset_.train, 1, config_.model.seq_len).next(row);
-    const double loss = learner_.evaluate(row);
+    const double loss = or_say_what_is_good(done, [&] {
+      data::Batch row;
+      data::Windows(dataset_.train, 1, config_.model.seq_len).next(row);
+      return learner_.evaluate(row);
+    });
     require(std::isfinite(loss), "[train] save after step {}: expected weights with a finite loss, got {}; {}", done,
             loss, last_good_checkpoint(done));
   }
@@ -302,7 +318,7 @@ int print_memory(const Config& config) {
   return 0;
 }
 
-std::string describe_resumption(const Config& config, const Checkpoint& checkpoint) {
+std::string describe_resumption(const Config& config, const Checkpoint& checkpoint, const data::Dataset& dataset) {
   std::string text = fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps,
                                  checkpoint.path().string());
   if (checkpoint.step() == config.train.steps) {
@@ -310,6 +326,9 @@ std::string describe_resumption(const Config& config, const Checkpoint& checkpoi
   }
   if (const std::string changes = changed_settings(checkpoint, config); !changes.empty()) {
     text += fmt::format("changed since it was saved: {}\n", changes);
+  }
+  if (const std::string change = changed_data(checkpoint, dataset); !change.empty()) {
+    text += change + "\n";
   }
   return text;
 }
@@ -335,7 +354,7 @@ int train(const Config& config, const TrainOptions& options) {
     require_can_go_on(*checkpoint, config);
   }
   FoundFiles found = look_through(config, checkpoint, options);
-  const data::Dataset dataset = open_data(config, checkpoint);
+  const data::Dataset dataset = open_training_data(config, checkpoint);
   const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
   require_weights(config, checkpoint, dataset.vocab, /*trains=*/true);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
@@ -353,7 +372,7 @@ int train(const Config& config, const TrainOptions& options) {
   }
 
   const RunPosition start = checkpoint ? saved_position(*checkpoint) : RunPosition();
-  const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint) : std::string();
+  const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint, dataset) : std::string();
   checkpoint.reset();  // a file that is still mapped takes up the disk, also once it has been removed
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
   const MetricsStart metrics{.path = metrics_in(folder.path()),

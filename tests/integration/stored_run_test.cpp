@@ -11,6 +11,7 @@ namespace retape::integration {
 namespace {
 
 using nlohmann::json;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -40,8 +41,7 @@ TEST_F(StoredRun, ComesBackWithEveryBit) {
   trainer::Learner learner(*device, config, dataset.vocab);
   trainer::load_weights(config, checkpoint, learner);
   const data::Sampler sampler = trainer::open_sampler(config, dataset, checkpoint);
-  trainer::save_run(checkpoints("again"), trainer::saved_position(*checkpoint), config, learner, sampler,
-                    dataset.tokenizer.get());
+  trainer::save_run(checkpoints("again"), trainer::saved_position(*checkpoint), config, learner, sampler, dataset);
 
   const CheckpointContents again = newest_checkpoint("again");
   EXPECT_EQ(again.at("step"), std::to_string(kSavedStep));
@@ -58,6 +58,7 @@ TEST_F(StoredRun, GoesOnAsItWouldHave) {
   ASSERT_TRUE(exit.ok()) << exit.err;
   EXPECT_THAT(exit.err, IsEmpty());
   EXPECT_THAT(exit.out, HasSubstr("goes on after step 6 of 12"));
+  EXPECT_THAT(lines_of(exit.out), Contains(HasSubstr("does not say what tokens it was trained on")));
 
   const std::vector<std::string> found = lines_of(bytes_of(out_dir(kRun) / "metrics.jsonl"));
   ASSERT_EQ(found.size(), lines.size());

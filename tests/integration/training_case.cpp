@@ -101,10 +101,19 @@ CheckpointContents TrainingCase::newest_checkpoint(const std::string& run) const
   for (const trainer::NamedBytes& tensor : latest.checkpoint->tensors()) {
     contents[tensor.name].assign(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
   }
-  for (const auto& [key, value] : latest.checkpoint->state().items()) {
-    if (key != "config") {  // has the folder of the run in it
-      contents["state " + key] = value.dump();
+  json state = latest.checkpoint->state();
+  state.erase("config");         // has the folder of the run in it
+  if (state.contains("data")) {  // names its files
+    json data = json::parse(state["data"].get<std::string>());
+    for (json& files : data) {
+      for (json& file : files) {
+        file.erase("name");
+      }
     }
+    state["data"] = data;
+  }
+  for (const auto& [key, value] : state.items()) {
+    contents["state " + key] = value.dump();
   }
   return contents;
 }

@@ -101,7 +101,7 @@ TEST_F(ConfigReader, UnknownNamesComeWithTheirPlaceAndTheNearestRightName) {
   EXPECT_EQ(refusal("seed = 1\n"), "gpt.toml:1:1: \"seed\" stands outside of its table; did you mean \"run.seed\"?");
   EXPECT_EQ(refusal("[data]\nzzzzzz = 1\n"),
             "gpt.toml:2:1: unknown key \"zzzzzz\" in [data]; the names are train, val, val_fraction, format, "
-            "tokenizer, order");
+            "tokenizer, order, allow_change");
   EXPECT_EQ(refusal("[run]\ndevice = \"gpu\"\n"),
             "gpt.toml:2:10: run.device: expected \"auto\", \"cpu\", \"cuda\" or \"meta\", got the string \"gpu\"; "
             "did you mean \"cpu\"?");
