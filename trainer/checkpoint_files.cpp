@@ -258,7 +258,7 @@ LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory) 
   }
   require<DataError>(latest.warnings.empty(), "[checkpoint] {}: none of the {} checkpoints is whole; the newest: {}",
                      directory.string(), latest.warnings.size(),
-                     latest.warnings.empty() ? "" : latest.warnings.front());
+                     Whole{latest.warnings.empty() ? std::string_view() : latest.warnings.front()});
   return latest;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <tuple>
 
 #include "nn/base/error.h"
@@ -110,12 +111,6 @@ int run(CLI::App& app, const Arguments& arguments) {
   return train(config(), {.config_file = config_file(arguments), .force = arguments.force});
 }
 
-// After whatever stdout still holds. That nobody may read it is no further error.
-void print_error(const std::string& message) {
-  std::fflush(stdout);
-  std::fputs(("error: " + message + "\n").c_str(), stderr);
-}
-
 // A command is only done when its output is where it goes.
 int status_with_output(int status) {
   errno = 0;
@@ -159,15 +154,17 @@ int run_command_line(int argc, const char* const* argv) {
   } catch (const CLI::Success& help) {
     return status_with_output(app.exit(help));
   } catch (const CLI::ParseError& error) {
-    print_error(on_one_line(error.what()) + "; trainer --help lists what there is");
+    print_error(fmt::format("{}; trainer --help lists what there is", error.what()));
     return error.get_exit_code();
   }
   try {
     return status_with_output(run(app, arguments));
-  } catch (const OutOfMemory& error) {
-    print_error(error.what());  // its table has lines of its own
+  } catch (const Error& error) {
+    print_error(error.what());
+  } catch (const std::bad_alloc&) {
+    print_error("[memory] the host has no more memory");
   } catch (const std::exception& error) {
-    print_error(on_one_line(error.what()));
+    print_error(fmt::format("[trainer] {}", error.what()));  // of a library, which knows no place
   }
   return 1;
 }

@@ -25,12 +25,6 @@ using std::string_view;
 
 // A configuration is a page of text; what is larger was named by mistake, and could nest deeper than the stack.
 constexpr std::size_t kLargestFile = std::size_t{64} * 1024;
-constexpr std::size_t kLongestQuote = 80;
-
-// In quotes, cut to a readable length.
-std::string shown(string_view text) {
-  return text.size() <= kLongestQuote ? quoted(text) : quoted(text.substr(0, kLongestQuote)) + "...";
-}
 
 // ---------------------------------------------------------------------------------------------- places
 
@@ -57,7 +51,7 @@ class Source {
 
 std::string describe(const toml::node& node) {
   switch (node.type()) {
-    case toml::node_type::string: return "the string " + shown(node.as_string()->get());
+    case toml::node_type::string: return "the string " + trainer::quoted(node.as_string()->get());
     case toml::node_type::integer: return fmt::format("the integer {}", node.as_integer()->get());
     case toml::node_type::floating_point: return fmt::format("the number {}", node.as_floating_point()->get());
     case toml::node_type::boolean: return node.as_boolean()->get() ? "true" : "false";
@@ -196,7 +190,8 @@ class KeyList {
         tables.push_back(key.table);
       }
     }
-    fail<ConfigError>("{}: unknown table {}; {}", place, shown(table), suggest_name(table, tables));
+    fail<ConfigError>("{}: unknown table {}; {}", place, quoted(table),
+                      Whole{suggest_name(table, tables)});
   }
 
   [[noreturn]] void reject_key(const std::string& place, string_view table, string_view name) const {
@@ -209,7 +204,8 @@ class KeyList {
         names.push_back(key.name);
       }
     }
-    fail<ConfigError>("{}: unknown key {} in [{}]; {}", place, shown(name), table, suggest_name(name, names));
+    fail<ConfigError>("{}: unknown key {} in [{}]; {}", place, quoted(name), table,
+                      Whole{suggest_name(name, names)});
   }
 
  private:

@@ -186,7 +186,7 @@ class TrainingLoop {
     } catch (const DataError& error) {  // nor is this one
       fail<DataError>("{}; {}", error.what(), last_good_checkpoint(done + 1));
     } catch (const Error& error) {
-      fail("{}; {}", error.what(), last_good_checkpoint(done));
+      fail("{}; {}", Whole{error.what()}, last_good_checkpoint(step));
     }
   }
 

@@ -1,6 +1,9 @@
 #include "checkpointing/stores/transfer_queue.h"
 
+#include <system_error>
 #include <utility>
+
+#include "nn/base/error.h"
 
 namespace retape::checkpointing {
 
@@ -16,9 +19,17 @@ TransferQueue::~TransferQueue() {
   worker_.join();
 }
 
+void TransferQueue::start_worker() {
+  try {
+    worker_ = std::thread([this] { work(); });
+  } catch (const std::system_error& error) {
+    fail("[transfer] the thread for copies cannot be started: {}", error.code().message());
+  }
+}
+
 TransferQueue::Ticket TransferQueue::submit(Task task) {
   if (!worker_.joinable()) {
-    worker_ = std::thread([this] { work(); });
+    start_worker();
   }
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));

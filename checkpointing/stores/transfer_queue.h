@@ -29,6 +29,7 @@ class TransferQueue {
   TransferQueue(const TransferQueue&) = delete;
   TransferQueue& operator=(const TransferQueue&) = delete;
 
+  // Throws Error where the first task finds that the system has no thread for it.
   Ticket submit(Task task);
 
   // Returns when the task and all before it are done: the time that it took, once; zero when asked again. Throws what
@@ -43,6 +44,7 @@ class TransferQueue {
   void drain();
 
  private:
+  void start_worker();
   void work();
   void run_next(std::unique_lock<std::mutex>& lock);
 

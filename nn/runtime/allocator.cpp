@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "nn/base/error.h"
 
@@ -227,20 +229,25 @@ void Allocator::release_cached() noexcept {
 }
 
 std::string Allocator::who_holds_what() const {
-  std::string table;
+  std::vector<std::pair<Bytes, Tag>> holders;
   for (int t = 0; t < kTagCount; ++t) {
     if (const Bytes bytes = stats_.live_by_tag[static_cast<std::size_t>(t)]; bytes > 0) {
-      table += fmt::format("\n  {:<14} {:>12}", name(static_cast<Tag>(t)), format_bytes(bytes));
+      holders.emplace_back(bytes, static_cast<Tag>(t));
     }
   }
-  return table;
+  std::ranges::stable_sort(holders, std::greater(), &std::pair<Bytes, Tag>::first);
+  std::string list;
+  for (const auto& [bytes, tag] : holders) {
+    list += fmt::format("{}{} {}", list.empty() ? "" : ", ", name(tag), format_bytes(bytes));
+  }
+  return list.empty() ? "nobody" : list;
 }
 
 void Allocator::fail_out_of_memory(Bytes bytes, Tag tag) const {
-  fail<OutOfMemory>("[{}] out of memory: {} more needed for {}, {} live, {} reserved{}; held by{}", name_,
+  fail<OutOfMemory>("[{}] out of memory: {} more needed for {}, {} live, {} reserved{}; held by {}", name_,
                     format_bytes(bytes), name(tag), format_bytes(stats_.live), format_bytes(stats_.reserved),
                     limit_ ? fmt::format(" of a limit of {}", format_bytes(*limit_)) : std::string(),
-                    stats_.live == 0 ? std::string(" nobody") : who_holds_what());
+                    Whole{who_holds_what()});
 }
 
 }  // namespace retape::nn

@@ -104,7 +104,7 @@ class Allocator {
   // Null removes the observer. It must outlive its use.
   void observe(AllocatorObserver* observer) { observer_ = observer; }
   std::optional<Bytes> limit() const { return limit_; }
-  // A table of live bytes by tag, one line per tag that holds any.
+  // Live bytes by tag, the largest first, on one line: "parameters 12.0 MiB, optimizer 512.0 KiB", or "nobody".
   std::string who_holds_what() const;
 
  private:

@@ -218,9 +218,9 @@ auto with_our_errors(const Part& part, std::string_view expected, F f) {
     const std::string message = fmt::format("[matmul] {} x {} x {}, {} to {}: expected {}, got: {}", kernel.m, kernel.k,
                                             kernel.n, name(kernel.in), name(kernel.out), expected, error.what());
     if (error.status == dnnl_out_of_memory) {
-      fail<OutOfMemory>("{}", message);
+      fail<OutOfMemory>("{}", Whole{message});
     }
-    fail<DeviceError>("{}", message);
+    fail<DeviceError>("{}", Whole{message});
   }
 }
 

@@ -25,7 +25,7 @@ void Job::rethrow() {
   if (exception_ != nullptr) {
     std::rethrow_exception(exception_);
   }
-  require<CommError>(!failed_, "[comm] {}", cause_);
+  require<CommError>(!failed_, "[comm] {}", Whole{cause_});
 }
 
 }  // namespace retape::parallel

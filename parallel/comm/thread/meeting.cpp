@@ -125,7 +125,7 @@ void Meeting::fail_job(const Job::Lock& held, int member, const Call& call, std:
 
 void Meeting::throw_failure(const Job::Lock& held, int member, const Call& call) const {
   fail<CommError>("[comm] {} of rank {} cannot complete: {}", call.name, ranks_[static_cast<std::size_t>(member)],
-                  job_->cause(held));
+                  Whole{job_->cause(held)});
 }
 
 }  // namespace retape::parallel

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -53,6 +54,15 @@ void run_rank(const std::shared_ptr<Meeting>& world, int rank, const std::functi
   job.end(held, rank);
 }
 
+std::jthread start_rank(const std::shared_ptr<Meeting>& world, int rank,
+                        const std::function<void(Communicator&)>& body) {
+  try {
+    return std::jthread([&world, &body, rank] { run_rank(world, rank, body); });
+  } catch (const std::system_error& error) {
+    fail<CommError>("[comm] rank {}: its thread cannot be started: {}", rank, error.code().message());
+  }
+}
+
 }  // namespace
 
 void run_ranks(int ranks, const std::function<void(Communicator&)>& body, std::chrono::milliseconds timeout) {
@@ -66,9 +76,9 @@ void run_ranks(int ranks, const std::function<void(Communicator&)>& body, std::c
     threads.reserve(static_cast<std::size_t>(ranks));
     try {
       for (int rank = 0; rank < ranks; ++rank) {
-        threads.emplace_back([&world, &body, rank] { run_rank(world, rank, body); });
+        threads.push_back(start_rank(world, rank, body));
       }
-    } catch (...) {  // the system has no more threads
+    } catch (...) {  // the others wait for a rank that never comes
       fail_with_current_exception(*job, static_cast<int>(threads.size()));
     }
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "tests/support/no_threads.h"
 #include "tests/support/ranks.h"
 
 namespace retape::parallel {
@@ -34,6 +35,12 @@ TEST(ThreadFailures, AThrowingRankEndsTheOthersAndItsErrorIsKept) {
               fmt::format("[comm] barrier of rank {} cannot complete: rank 2 failed: [allocator] no memory", rank));
   }
   EXPECT_THROW(run_ranks(4, body), OutOfMemory);
+}
+
+TEST(ThreadFailures, ARankThatGetsNoThreadIsNamed) {
+  const NoMoreThreads none;
+  const Failures failures = failures_of(2, [](Communicator& communicator) { communicator.barrier(); });
+  EXPECT_EQ(failures.first, "[comm] rank 0: its thread cannot be started: Resource temporarily unavailable");
 }
 
 TEST(ThreadFailures, ReachWhoWaitsInAnotherGroup) {

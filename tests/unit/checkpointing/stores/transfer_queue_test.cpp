@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "checkpointing/stores/transfer_log.h"
+#include "nn/base/error.h"
+#include "tests/support/no_threads.h"
 
 namespace retape::checkpointing {
 namespace {
@@ -96,6 +98,19 @@ TEST(TransferQueue, EndsWhenAllIsDone) {
   queue.submit([&] { ++runs; });
   queue.drain();
   EXPECT_EQ(runs, 11);
+}
+
+TEST(TransferQueue, SaysThatThereIsNoThreadForIt) {
+  TransferQueue queue;
+  try {
+    const NoMoreThreads none;
+    queue.submit([] {});
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "[transfer] the thread for copies cannot be started: Resource temporarily unavailable");
+  }
+  queue.drain();
 }
 
 TEST(TransferLog, SumsByRegionInOrderOfAppearance) {

@@ -167,16 +167,14 @@ std::string out_of_memory_message(Allocator& memory, Bytes bytes, Tag tag) {
 TEST(AllocatorLimit, SaysWhatIsNeededAndWhoHoldsWhat) {
   Allocator memory("cpu", std::make_unique<meta::PlannedMemory>(), 20_MiB);
   EXPECT_EQ(memory.limit(), 20_MiB);
-  memory.allocate(12_MiB, Tag::parameters);
   memory.allocate(512_KiB, Tag::optimizer);
+  memory.allocate(12_MiB, Tag::parameters);
   const MemoryStats before = memory.stats();
   const std::string message = out_of_memory_message(memory, 10_MiB, Tag::recompute);
   EXPECT_THAT(message, HasSubstr("[cpu] out of memory: 10.0 MiB more needed for recompute"));
   EXPECT_THAT(message, HasSubstr("12.5 MiB live"));
   EXPECT_THAT(message, HasSubstr("of a limit of 20.0 MiB"));
-  EXPECT_THAT(message, ::testing::ContainsRegex("\n *parameters +12\\.0 MiB"));
-  EXPECT_THAT(message, ::testing::ContainsRegex("\n *optimizer +512\\.0 KiB"));
-  EXPECT_THAT(message, ::testing::Not(HasSubstr("activations")));
+  EXPECT_THAT(message, ::testing::EndsWith("; held by parameters 12.0 MiB, optimizer 512.0 KiB"));
   EXPECT_EQ(memory.stats(), before);
 }
 
