@@ -18,7 +18,7 @@ bool has_key(CheckpointPolicy policy, std::string_view key) {
   if (key == "recompute") {
     return policy == CheckpointPolicy::selective;
   }
-  return key != "memory_budget" || policy == CheckpointPolicy::automatic;
+  return true;
 }
 
 }  // namespace
@@ -33,7 +33,6 @@ checkpointing::Policy checkpoint_policy(const Config& config) {
     case CheckpointPolicy::block: return checkpointing::block(layers);
     case CheckpointPolicy::uniform: return checkpointing::uniform(layers);
     case CheckpointPolicy::nested: return checkpointing::nested(layers);
-    case CheckpointPolicy::automatic: break;  // refused when the configuration was loaded
   }
   fail<ConfigError>("[activation_checkpointing] policy: expected one that is available, got number {}",
                     static_cast<int>(activations.policy));

@@ -21,7 +21,7 @@ enum class TokenizerChoice : std::uint8_t { byte, character };
 enum class DataOrder : std::uint8_t { random, sequential };
 enum class ScheduleChoice : std::uint8_t { constant, cosine };
 enum class BackendChoice : std::uint8_t { automatic, self, thread, mpi, nccl };
-enum class CheckpointPolicy : std::uint8_t { none, full, selective, block, uniform, nested, automatic };
+enum class CheckpointPolicy : std::uint8_t { none, full, selective, block, uniform, nested };
 
 struct Config {
   struct Run {
@@ -106,7 +106,6 @@ struct Config {
     CheckpointPolicy policy = CheckpointPolicy::none;
     std::int64_t layers = 1;             // full: every N-th boundary; block: the first N; uniform, nested: groups of N
     std::vector<std::string> recompute;  // selective: names of ops or values
-    Bytes memory_budget = 0;             // auto; 0: what the device has
     std::string deepspeed_config;        // a JSON file with the six keys below
 
     bool partition_activations = false;

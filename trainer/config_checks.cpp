@@ -65,6 +65,38 @@ void check_shape(const Config& config, const ConfigOrigins& origins) {
                        model.seq_len, config.train.batch_size);
 }
 
+// What a step takes is counted in 64 bits, in bytes and in FLOPs: rough upper bounds of both stay below.
+void check_size(const Config& config, const ConfigOrigins& origins) {
+  constexpr double kMost = 0x1p62;
+  constexpr double kLargestTokenizer = 65536;  // where the vocabulary is not known yet
+  const auto of = [](std::int64_t count) { return static_cast<double>(count); };
+  const Config::Model& model = config.model;
+  const double vocab = model.vocab > 0 ? of(model.vocab) : kLargestTokenizer;
+  const double parameters =
+      of(model.dim) * (12 * of(model.layers) * (of(model.dim) + 2) + 2 * vocab + of(model.seq_len));
+  const double tokens = of(config.train.batch_size) * of(model.seq_len);
+  const double bytes = 20 * parameters + 100 * tokens * of(model.layers) * of(model.dim);
+  const double flops = 8 * tokens * of(config.train.grad_accum) *
+                       (parameters + 2 * of(model.layers) * of(model.seq_len) * of(model.dim));
+  require<ConfigError>(
+      bytes < kMost && flops < kMost,
+      "{}: expected a step that takes less than 2^62 bytes and 2^62 FLOPs, got about {:.0e} and {:.0e} "
+      "with model.layers = {}, dim = {}, seq_len = {}, vocab = {} and train.batch_size = {}, "
+      "grad_accum = {}",
+      origins.place_of({"model.dim", "model.layers", "model.seq_len", "model.vocab", "train.batch_size",
+                        "train.grad_accum", "model.preset"}),
+      bytes, flops, model.layers, model.dim, model.seq_len, model.vocab, config.train.batch_size,
+      config.train.grad_accum);
+}
+
+// The name is that of a folder in runs/.
+void check_name(const Config& config, const ConfigOrigins& origins) {
+  const std::string& name = config.run.name;
+  require<ConfigError>(name.find('/') == std::string::npos && name != "." && name != "..",
+                       "{}: run.name: expected the name of a folder, without \"/\", got {}; run.out_dir takes a path",
+                       origins.place_of({"run.name"}), trainer::quoted(name));
+}
+
 void check_evaluation(const Config& config, const ConfigOrigins& origins) {
   require<ConfigError>(config.train.eval_every == 0 || has_validation_data(config.data),
                        "{}: train.eval_every: expected 0 without validation data (data.val, data.val_fraction), got {}",
@@ -73,16 +105,9 @@ void check_evaluation(const Config& config, const ConfigOrigins& origins) {
 
 void check_schedule(const Config& config, const ConfigOrigins& origins) {
   const Config::Optimizer& optimizer = config.optimizer;
-  if (optimizer.schedule != ScheduleChoice::cosine) {
-    return;
-  }
-  require<ConfigError>(optimizer.min_lr <= optimizer.lr,
+  require<ConfigError>(optimizer.schedule != ScheduleChoice::cosine || optimizer.min_lr <= optimizer.lr,
                        "{}: optimizer.min_lr: expected at most optimizer.lr = {}, got {}",
                        origins.place_of({"optimizer.min_lr", "optimizer.lr"}), optimizer.lr, optimizer.min_lr);
-  require<ConfigError>(optimizer.warmup_steps <= config.train.steps,
-                       "{}: optimizer.warmup_steps: expected at most train.steps = {} with the cosine schedule, got {}",
-                       origins.place_of({"optimizer.warmup_steps", "train.steps"}), config.train.steps,
-                       optimizer.warmup_steps);
 }
 
 void check_parallel(const Config& config, const ConfigOrigins& origins) {
@@ -168,14 +193,16 @@ void fill_in(Config& config, const ConfigOrigins& origins) {
 }
 
 void leave_policy_open(Config& config, ConfigOrigins& origins) {
-  for (const char* key : {"policy", "layers", "recompute", "memory_budget"}) {
+  for (const char* key : {"policy", "layers", "recompute"}) {
     origins.forget(fmt::format("activation_checkpointing.{}", key));
   }
   config = with_policy(std::move(config), {.text = "full", .policy = CheckpointPolicy::full, .recompute = {}});
 }
 
 void check_combinations(const Config& config, const ConfigOrigins& origins) {
+  check_name(config, origins);
   check_shape(config, origins);
+  check_size(config, origins);
   check_evaluation(config, origins);
   check_schedule(config, origins);
   check_parallel(config, origins);
@@ -186,9 +213,6 @@ void check_available(const Config& config, const ConfigOrigins& origins) {
   const auto require_available = [&](bool ok, std::string_view key, auto value) {
     require<ConfigError>(ok, "{}: {}: {} is not available in this version", origins.place_of({key}), key, value);
   };
-  const CheckpointPolicy policy = config.activation_checkpointing.policy;
-  require_available(policy != CheckpointPolicy::automatic, "activation_checkpointing.policy",
-                    quoted(schema::policy_name(policy)));
   const BackendChoice backend = config.parallel.backend;
   require_available(backend == BackendChoice::automatic || backend == BackendChoice::self, "parallel.backend",
                     quoted(schema::backend_name(backend)));

@@ -154,7 +154,9 @@ class Assignment {
 
   std::string text(const toml::node& node) const {
     require_that(node.is_string(), node);
-    return node.as_string()->get();
+    const std::string& text = node.as_string()->get();
+    require_that(text.find('\0') == std::string::npos, node);  // the system would take a path up to there
+    return text;
   }
 
   const Key& key_;
@@ -190,8 +192,7 @@ class KeyList {
         tables.push_back(key.table);
       }
     }
-    fail<ConfigError>("{}: unknown table {}; {}", place, quoted(table),
-                      Whole{suggest_name(table, tables)});
+    fail<ConfigError>("{}: unknown table {}; {}", place, quoted(table), Whole{suggest_name(table, tables)});
   }
 
   [[noreturn]] void reject_key(const std::string& place, string_view table, string_view name) const {
@@ -204,8 +205,7 @@ class KeyList {
         names.push_back(key.name);
       }
     }
-    fail<ConfigError>("{}: unknown key {} in [{}]; {}", place, quoted(name), table,
-                      Whole{suggest_name(name, names)});
+    fail<ConfigError>("{}: unknown key {} in [{}]; {}", place, quoted(name), table, Whole{suggest_name(name, names)});
   }
 
  private:

@@ -19,7 +19,7 @@ constexpr std::array<string_view, 2> kTokenizers{"byte", "char"};
 constexpr std::array<string_view, 2> kOrders{"random", "sequential"};
 constexpr std::array<string_view, 2> kSchedules{"constant", "cosine"};
 constexpr std::array<string_view, 5> kBackends{"auto", "self", "thread", "mpi", "nccl"};
-constexpr std::array<string_view, 7> kPolicies{"none", "full", "selective", "block", "uniform", "nested", "auto"};
+constexpr std::array<string_view, 6> kPolicies{"none", "full", "selective", "block", "uniform", "nested"};
 
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 
@@ -45,90 +45,98 @@ using Keys = std::vector<Key>;
 
 void add_run(Keys& keys, Config::Run& run) {
   const string_view table = "run";
-  keys.push_back({table, "name", Text{&run.name, false}});
-  keys.push_back({table, "out_dir", Text{&run.out_dir, true}});
-  keys.push_back({table, "seed", Integer{&run.seed, 0, kMaxInt}});
-  keys.push_back({table, "device", choice(&run.device, kDevices)});
-  keys.push_back({table, "threads", Integer{&run.threads, 0, 4096}});
-  keys.push_back({table, "memory_limit", Size{&run.memory_limit}});
-  keys.push_back({table, "hash_gradients", Flag{&run.hash_gradients}});
-  keys.push_back({table, "log_gradients", Flag{&run.log_gradients}});
-  keys.push_back({table, "log_every", Integer{&run.log_every, 1, kMaxSteps}});
-  keys.push_back({table, "sample_tokens", Integer{&run.sample_tokens, 0, kMaxTokens}});
-  keys.push_back({table, "sample_prompt", Text{&run.sample_prompt, true}});
+  keys.push_back({table, "name", "the run; names its folder, so no \"/\"", Text{&run.name, false}});
+  keys.push_back({table, "out_dir", "its folder; empty: runs/NAME", Text{&run.out_dir, true}});
+  keys.push_back({table, "seed", "of weights, batches and dropout", Integer{&run.seed, 0, kMaxInt}});
+  keys.push_back({table, "device", "", choice(&run.device, kDevices)});
+  keys.push_back({table, "threads", "0: every core", Integer{&run.threads, 0, 4096}});
+  keys.push_back({table, "memory_limit", "of the device; \"0\": what it has", Size{&run.memory_limit}});
+  keys.push_back({table, "hash_gradients", "a hash of all gradients in the metrics", Flag{&run.hash_gradients}});
+  keys.push_back({table, "log_gradients", "each parameter's gradient norm in the metrics", Flag{&run.log_gradients}});
+  keys.push_back({table, "log_every", "steps between lines, in a pipe", Integer{&run.log_every, 1, kMaxSteps}});
+  keys.push_back(
+      {table, "sample_tokens", "tokens of the sample at the end; 0: none", Integer{&run.sample_tokens, 0, kMaxTokens}});
+  keys.push_back({table, "sample_prompt", "what the sample goes on from", Text{&run.sample_prompt, true}});
 }
 
 void add_model(Keys& keys, Config::Model& model) {
   const string_view table = "model";
-  keys.push_back({table, "preset", choice(&model.preset, kPresets)});
-  keys.push_back({table, "layers", Integer{&model.layers, 1, kMaxLayers}});
-  keys.push_back({table, "heads", Integer{&model.heads, 1, kMaxDim}});
-  keys.push_back({table, "dim", Integer{&model.dim, 1, kMaxDim}});
-  keys.push_back({table, "seq_len", Integer{&model.seq_len, 1, kMaxTokens}});
-  keys.push_back({table, "vocab", Integer{&model.vocab, 0, kMaxTokens}});
-  keys.push_back({table, "dropout", Number{&model.dropout, kFraction}});
-  keys.push_back({table, "tie_embeddings", Flag{&model.tie_embeddings}});
-  keys.push_back({table, "init_from", Text{&model.init_from, true}});
-  keys.push_back({table, "dtype", choice(&model.dtype, kDTypes)});
+  keys.push_back({table, "preset", "", choice(&model.preset, kPresets)});
+  keys.push_back({table, "layers", "blocks of attention and MLP", Integer{&model.layers, 1, kMaxLayers}});
+  keys.push_back({table, "heads", "of attention; a divisor of dim", Integer{&model.heads, 1, kMaxDim}});
+  keys.push_back({table, "dim", "channels", Integer{&model.dim, 1, kMaxDim}});
+  keys.push_back({table, "seq_len", "tokens of context", Integer{&model.seq_len, 1, kMaxTokens}});
+  keys.push_back({table, "vocab", "0: what the tokenizer or token file says", Integer{&model.vocab, 0, kMaxTokens}});
+  keys.push_back({table, "dropout", "share of values, below 1", Number{&model.dropout, kFraction}});
+  keys.push_back({table, "tie_embeddings", "the head shares the token table", Flag{&model.tie_embeddings}});
+  keys.push_back({table, "init_from", "safetensors to start from; empty: random", Text{&model.init_from, true}});
+  keys.push_back({table, "dtype", "", choice(&model.dtype, kDTypes)});
 }
 
 void add_data(Keys& keys, Config::Data& data) {
   const string_view table = "data";
-  keys.push_back({table, "train", TextList{&data.train}});
-  keys.push_back({table, "val", TextList{&data.val}});
-  keys.push_back({table, "val_fraction", Number{&data.val_fraction, kFraction}});
-  keys.push_back({table, "format", choice(&data.format, kFormats)});
-  keys.push_back({table, "tokenizer", choice(&data.tokenizer, kTokenizers)});
-  keys.push_back({table, "order", choice(&data.order, kOrders)});
-  keys.push_back({table, "allow_change", Flag{&data.allow_change}});
+  keys.push_back({table, "train", "files or patterns", TextList{&data.train}});
+  keys.push_back({table, "val", "the same; none: val_fraction of train", TextList{&data.val}});
+  keys.push_back({table, "val_fraction", "the last part of train", Number{&data.val_fraction, kFraction}});
+  keys.push_back({table, "format", "", choice(&data.format, kFormats)});
+  keys.push_back({table, "tokenizer", "", choice(&data.tokenizer, kTokenizers)});
+  keys.push_back({table, "order", "", choice(&data.order, kOrders)});
 }
 
 void add_train(Keys& keys, Config::Train& train) {
   const string_view table = "train";
-  keys.push_back({table, "steps", Integer{&train.steps, 1, kMaxSteps}});
-  keys.push_back({table, "batch_size", Integer{&train.batch_size, 1, kMaxTokens}});
-  keys.push_back({table, "grad_accum", Integer{&train.grad_accum, 1, kMaxTokens}});
-  keys.push_back({table, "eval_every", Integer{&train.eval_every, 0, kMaxSteps}});
-  keys.push_back({table, "eval_batches", Integer{&train.eval_batches, 0, kMaxSteps}});
-  keys.push_back({table, "save_every", Integer{&train.save_every, 0, kMaxSteps}});
-  keys.push_back({table, "keep_last", Integer{&train.keep_last, 1, kMaxSteps}});
-  keys.push_back({table, "resume", Text{&train.resume, false}});
+  keys.push_back({table, "steps", "updates of the weights", Integer{&train.steps, 1, kMaxSteps}});
+  keys.push_back({table, "batch_size", "sequences of a micro-step", Integer{&train.batch_size, 1, kMaxTokens}});
+  keys.push_back({table, "grad_accum", "micro-steps of a step", Integer{&train.grad_accum, 1, kMaxTokens}});
+  keys.push_back({table, "eval_every", "steps; 0: never", Integer{&train.eval_every, 0, kMaxSteps}});
+  keys.push_back({table, "eval_batches", "0: the whole validation set", Integer{&train.eval_batches, 0, kMaxSteps}});
+  keys.push_back({table, "save_every", "steps; 0: at the end only", Integer{&train.save_every, 0, kMaxSteps}});
+  keys.push_back({table, "keep_last", "checkpoints that stay", Integer{&train.keep_last, 1, kMaxSteps}});
+  keys.push_back({table, "resume", "\"auto\", \"never\" or the path of a checkpoint", Text{&train.resume, false}});
 }
 
 void add_optimizer(Keys& keys, Config::Optimizer& optimizer) {
   const string_view table = "optimizer";
-  keys.push_back({table, "lr", Number{&optimizer.lr, kNotNegative}});
-  keys.push_back({table, "min_lr", Number{&optimizer.min_lr, kNotNegative}});
-  keys.push_back({table, "warmup_steps", Integer{&optimizer.warmup_steps, 0, kMaxSteps}});
-  keys.push_back({table, "schedule", choice(&optimizer.schedule, kSchedules)});
-  keys.push_back({table, "betas", NumberPair{&optimizer.betas, kFraction}});
-  keys.push_back({table, "eps", Number{&optimizer.eps, kPositive}});
-  keys.push_back({table, "weight_decay", Number{&optimizer.weight_decay, kNotNegative}});
-  keys.push_back({table, "grad_clip", Number{&optimizer.grad_clip, kNotNegative}});
+  keys.push_back({table, "lr", "learning rate", Number{&optimizer.lr, kNotNegative}});
+  keys.push_back({table, "min_lr", "where the cosine ends", Number{&optimizer.min_lr, kNotNegative}});
+  keys.push_back(
+      {table, "warmup_steps", "steps over which the rate rises", Integer{&optimizer.warmup_steps, 0, kMaxSteps}});
+  keys.push_back({table, "schedule", "", choice(&optimizer.schedule, kSchedules)});
+  keys.push_back({table, "betas", "decay of AdamW's moments", NumberPair{&optimizer.betas, kFraction}});
+  keys.push_back({table, "eps", "AdamW's", Number{&optimizer.eps, kPositive}});
+  keys.push_back({table, "weight_decay", "AdamW's", Number{&optimizer.weight_decay, kNotNegative}});
+  keys.push_back(
+      {table, "grad_clip", "largest gradient norm; 0: no clipping", Number{&optimizer.grad_clip, kNotNegative}});
 }
 
 void add_parallel(Keys& keys, Config::Parallel& parallel) {
   const string_view table = "parallel";
-  keys.push_back({table, "tensor", Integer{&parallel.tensor, 1, kMaxRanks}});
-  keys.push_back({table, "data", Integer{&parallel.data, 1, kMaxRanks}});
-  keys.push_back({table, "sequence", Flag{&parallel.sequence}});
-  keys.push_back({table, "backend", choice(&parallel.backend, kBackends)});
+  keys.push_back({table, "tensor", "tensor-parallel ranks; this version: 1", Integer{&parallel.tensor, 1, kMaxRanks}});
+  keys.push_back({table, "data", "data-parallel ranks; this version: 1", Integer{&parallel.data, 1, kMaxRanks}});
+  keys.push_back({table, "sequence", "needs tensor above 1", Flag{&parallel.sequence}});
+  keys.push_back({table, "backend", "", choice(&parallel.backend, kBackends)});
 }
 
 void add_activation_checkpointing(Keys& keys, Config::ActivationCheckpointing& activations) {
   const string_view table = "activation_checkpointing";
-  keys.push_back({table, "policy", choice(&activations.policy, kPolicies)});
-  keys.push_back({table, "layers", Integer{&activations.layers, 1, kMaxLayers}});
-  keys.push_back({table, "recompute", TextList{&activations.recompute}});
-  keys.push_back({table, "memory_budget", Size{&activations.memory_budget}});
-  keys.push_back({table, "deepspeed_config", Text{&activations.deepspeed_config, true}});
-  keys.push_back({table, "partition_activations", Flag{&activations.partition_activations}});
-  keys.push_back({table, "cpu_checkpointing", Flag{&activations.cpu_checkpointing}});
-  keys.push_back({table, "contiguous_memory_optimization", Flag{&activations.contiguous_memory_optimization}});
-  keys.push_back({table, "number_checkpoints", Integer{&activations.number_checkpoints, 0, kMaxCheckpoints}});
-  keys.push_back({table, "synchronize_checkpoint_boundary", Flag{&activations.synchronize_checkpoint_boundary}});
-  keys.push_back({table, "profile", Flag{&activations.profile}});
-  keys.push_back({table, "host_memory_limit", Size{&activations.host_memory_limit}});
+  keys.push_back({table, "policy", "", choice(&activations.policy, kPolicies)});
+  keys.push_back(
+      {table, "layers", "N of full, block, uniform and nested", Integer{&activations.layers, 1, kMaxLayers}});
+  keys.push_back({table, "recompute", "names of ops or values, of selective", TextList{&activations.recompute}});
+  keys.push_back(
+      {table, "deepspeed_config", "a JSON file with the keys below", Text{&activations.deepspeed_config, true}});
+  keys.push_back(
+      {table, "partition_activations", "over tensor-parallel ranks", Flag{&activations.partition_activations}});
+  keys.push_back({table, "cpu_checkpointing", "keeps checkpoints on the host", Flag{&activations.cpu_checkpointing}});
+  keys.push_back({table, "contiguous_memory_optimization", "keeps them in one block",
+                  Flag{&activations.contiguous_memory_optimization}});
+  keys.push_back({table, "number_checkpoints", "in that block; 0: measured",
+                  Integer{&activations.number_checkpoints, 0, kMaxCheckpoints}});
+  keys.push_back({table, "synchronize_checkpoint_boundary", "waits for copies",
+                  Flag{&activations.synchronize_checkpoint_boundary}});
+  keys.push_back({table, "profile", "a table of regions at the end", Flag{&activations.profile}});
+  keys.push_back(
+      {table, "host_memory_limit", "for checkpoints; \"0\": what it has", Size{&activations.host_memory_limit}});
 }
 
 std::string in_interval(const Interval& allowed) {

@@ -72,6 +72,7 @@ std::string expected(const Field& field);
 struct Key {
   std::string_view table;
   std::string_view name;
+  std::string_view about;  // a few words, for people; empty where the names of a choice say enough
   Field field;
 
   std::string full_name() const;  // "model.dim"

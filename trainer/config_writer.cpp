@@ -71,10 +71,14 @@ std::string to_toml(const Config& config) {
       text += fmt::format("\n[{}]\n", table);
     }
     if (is_in_force(copy, key)) {
-      text += fmt::format("{} = {}\n", key.name, std::visit(Value{}, key.field));
+      text += fmt::format("{} = {}\n", key.name, toml_value(key.field));
     }
   }
   return text;
+}
+
+std::string toml_value(const schema::Field& field) {
+  return std::visit(Value{}, field);
 }
 
 std::string quoted(std::string_view text) {

@@ -26,8 +26,8 @@ std::string escaped(std::string_view bytes) {
   return text;
 }
 
-// The text with its control characters escaped, but for those in `allowed`, and with invalid(byte) for each byte that is
-// not UTF-8.
+// The text with its control characters escaped, but for those in `allowed`, and with invalid(byte) for each byte that
+// is not UTF-8.
 template <class Invalid>
 std::string printable(std::string_view text, std::string_view allowed, Invalid invalid) {
   std::string out;

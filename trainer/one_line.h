@@ -12,12 +12,12 @@ std::string on_one_line(std::string_view text);
 // A message as it is printed: on one line of fewer than 1,000 bytes.
 std::string as_message(std::string_view text);
 
-// The text for people: lines and tabs stay, other control characters are escaped as in on_one_line(), and each byte that
-// is not UTF-8 becomes U+FFFD.
+// The text for people: lines and tabs stay, other control characters are escaped as in on_one_line(), and each byte
+// that is not UTF-8 becomes U+FFFD.
 std::string readable(std::string_view text);
 
-// Print "error: " or "warning: " and the message to stderr, after what stdout still holds. That nobody may read it is no
-// further error.
+// Print "error: " or "warning: " and the message to stderr, after what stdout still holds. That nobody may read it is
+// no further error.
 void print_error(std::string_view message);
 void print_warning(std::string_view message);
 

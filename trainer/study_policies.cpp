@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <iterator>
 
 #include "nn/base/error.h"
+#include "trainer/config/numbers.h"
 #include "trainer/config_schema.h"
 
 namespace retape::trainer {
@@ -26,7 +26,6 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-// "auto" chooses among the others, so there is nothing to compare it with.
 constexpr std::array kPolicies{CheckpointPolicy::none,  CheckpointPolicy::full,    CheckpointPolicy::selective,
                                CheckpointPolicy::block, CheckpointPolicy::uniform, CheckpointPolicy::nested};
 
@@ -49,13 +48,11 @@ std::int64_t layers_of(std::string_view argument, std::string_view text) {
                                  return key.full_name() == "activation_checkpointing.layers";
                                })->field;
   const auto& allowed = std::get<schema::Integer>(field);
-  std::int64_t layers = 0;
-  const char* const end = argument.data() + argument.size();
-  const auto [last, error] = std::from_chars(argument.data(), end, layers);
-  require<ConfigError>(error == std::errc() && last == end && layers >= allowed.min && layers <= allowed.max,
+  const std::optional<std::int64_t> layers = parse_integer(argument);
+  require<ConfigError>(layers && *layers >= allowed.min && *layers <= allowed.max,
                        "--policies {}: expected {} after the colon, got \"{}\"", text, schema::expected(field),
                        argument);
-  return layers;
+  return *layers;
 }
 
 std::vector<std::string> names_of(std::string_view argument, std::string_view text) {
@@ -103,7 +100,6 @@ Config with_policy(Config config, const StudiedPolicy& policy) {
   activations.policy = policy.policy;
   activations.layers = policy.layers;
   activations.recompute = policy.recompute;
-  activations.memory_budget = 0;
   return config;
 }
 

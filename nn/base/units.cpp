@@ -53,7 +53,8 @@ Bytes parse_bytes(std::string_view text) {
   }
   for (const Unit& known : kUnits) {
     const double bytes = number * known.bytes;
-    if (error == std::errc() && known.name == unit && bytes >= 0 && bytes < 9e18) {
+    const bool is_size = number == 0 || (bytes >= 1 && bytes < 9e18);  // a part of a byte is not none
+    if (error == std::errc() && known.name == unit && is_size) {
       return static_cast<Bytes>(bytes);
     }
   }

@@ -8,6 +8,7 @@ namespace retape::nn {
 enum class ScheduleKind : std::uint8_t { constant, cosine };
 
 // Linear warm-up over the first `warmup_steps`, then constant, or a half cosine from `lr` to `min_lr` at step `steps`.
+// A warm-up that is longer than the run is cut where the run ends: its rates are those of a longer run's first steps.
 struct Schedule {
   ScheduleKind kind = ScheduleKind::constant;
   double lr = 1e-3;

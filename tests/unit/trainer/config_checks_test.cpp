@@ -3,13 +3,17 @@
 #include <gmock/gmock.h>
 
 #include "tests/unit/trainer/config_case.h"
+#include "trainer/config/warnings.h"
 #include "trainer/config_reader.h"
 #include "trainer/config_writer.h"
 
 namespace retape::trainer {
 namespace {
 
+using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::StartsWith;
 
 class ConfigChecks : public ConfigCase {};
@@ -58,14 +62,52 @@ TEST_F(ConfigChecks, TokensOfAMicroStepFitThirtyTwoBits) {
               HasSubstr("train.batch_size: expected at most 2097151 sequences of model.seq_len = 1024, got 4194304"));
 }
 
-TEST_F(ConfigChecks, TheCosineNeedsRoomAndAWayDown) {
-  EXPECT_EQ(
-      refusal("[train]\nsteps = 10\n[optimizer]\nschedule = \"cosine\"\nwarmup_steps = 11\n"),
-      "gpt.toml:5:16: optimizer.warmup_steps: expected at most train.steps = 10 with the cosine schedule, got 11");
+TEST_F(ConfigChecks, TheCosineNeedsAWayDown) {
   EXPECT_EQ(refusal("[optimizer]\nlr = 1e-4\nmin_lr = 1e-3\n"),
             "gpt.toml:3:10: optimizer.min_lr: expected at most optimizer.lr = 0.0001, got 0.001");
-  EXPECT_EQ(set({"train.steps=10", "optimizer.warmup_steps=10"}).optimizer.warmup_steps, 10);
-  EXPECT_EQ(set({"optimizer.schedule=constant", "train.steps=10", "optimizer.warmup_steps=11"}).train.steps, 10);
+}
+
+TEST_F(ConfigChecks, AWarmUpPastTheEndIsAWarning) {
+  const auto warnings = [](const std::vector<std::string>& settings) { return warnings_of_training(set(settings)); };
+  for (const std::string schedule : {"optimizer.schedule=cosine", "optimizer.schedule=constant"}) {
+    EXPECT_THAT(
+        warnings({schedule, "train.steps=3", "optimizer.warmup_steps=100"}),
+        ElementsAre("optimizer.warmup_steps = 100 reaches to the end of train.steps = 3: the ramp is cut there, "
+                    "and the learning rate never gets to optimizer.lr"));
+    EXPECT_EQ(warnings({schedule, "train.steps=3", "optimizer.warmup_steps=3"}).size(), 1U);
+    EXPECT_THAT(warnings({schedule, "train.steps=3", "optimizer.warmup_steps=2"}), IsEmpty());
+  }
+}
+
+TEST_F(ConfigChecks, MoreThreadsThanCoresAreAWarning) {
+  EXPECT_THAT(warnings_of(set({"run.threads=4096"}), 2), ElementsAre(HasSubstr("4096 is more than this machine's 2")));
+  EXPECT_THAT(warnings_of(set({"run.threads=2"}), 2), IsEmpty());
+  EXPECT_THAT(warnings_of(set({}), 2), IsEmpty());
+  EXPECT_THAT(warnings_of(set({"run.threads=4096"}), 0), IsEmpty());  // who knows
+}
+
+TEST_F(ConfigChecks, ANameIsThatOfAFolder) {
+  EXPECT_EQ(refusal("[run]\nname = \"a/b\"\n"),
+            "gpt.toml:2:8: run.name: expected the name of a folder, without \"/\", got \"a/b\"; run.out_dir takes a "
+            "path");
+  for (const char* name : {"/", "..", ".", "../x"}) {
+    EXPECT_THAT(refusal_of_set({std::string("run.name=") + name}), HasSubstr("run.name: expected the name"));
+  }
+  EXPECT_EQ(set({"run.name=a.b"}).run.out_dir, "runs/a.b");
+}
+
+TEST_F(ConfigChecks, ProductsOfSizesDoNotOverflow) {
+  EXPECT_THAT(refusal_of_set({"model.layers=4096", "model.dim=1048576", "model.heads=1"}),
+              AllOf(StartsWith("--set model.dim=1048576: expected a step that takes less than 2^62 bytes"),
+                    HasSubstr("model.layers = 4096, dim = 1048576")));
+  EXPECT_THAT(refusal_of_set({"train.grad_accum=16777216", "train.batch_size=16777215"}), HasSubstr("2^62 FLOPs"));
+  EXPECT_THAT(refusal_of_set({"model.seq_len=16777216", "train.batch_size=100", "train.grad_accum=1000000"}),
+              HasSubstr("2^62"));
+  // Of the size of GPT-3, three million tokens a step.
+  EXPECT_EQ(set({"model.layers=96", "model.dim=12288", "model.heads=96", "model.seq_len=2048", "model.vocab=50257",
+                 "train.batch_size=8", "train.grad_accum=195"})
+                .model.layers,
+            96);
 }
 
 TEST_F(ConfigChecks, ParallelSettingsFitTogether) {
@@ -94,7 +136,6 @@ TEST_F(ConfigChecks, SettingsThatAPolicyDoesNotHaveAreNotIgnored) {
   EXPECT_THAT(refusal_with({"policy=selective", "recompute=[\"gelu\"]", "layers=2"}),
               HasSubstr("layers: has no effect"));
   EXPECT_THAT(refusal_with({"policy=selective"}), HasSubstr("recompute: expected names of ops or values"));
-  EXPECT_THAT(refusal_with({"policy=full", "memory_budget=6GiB"}), HasSubstr("memory_budget: has no effect"));
   EXPECT_THAT(refusal_with({"policy=full", "number_checkpoints=4"}),
               HasSubstr("has no effect with activation_checkpointing.contiguous_memory_optimization = false"));
   EXPECT_THAT(refusal_with({"policy=full", "host_memory_limit=1GiB"}),
@@ -108,7 +149,7 @@ TEST_F(ConfigChecks, APolicyThatACommandBringsReplacesTheConfigurations) {
   EXPECT_TRUE(studied({"cpu_checkpointing=true"}).cpu_checkpointing);
   EXPECT_TRUE(studied({"policy=none", "partition_activations=true"}).partition_activations);
   EXPECT_TRUE(studied({"policy=selective", "profile=true"}).profile);
-  EXPECT_TRUE(studied({"policy=auto", "memory_budget=6GiB", "layers=2", "profile=true"}).profile);
+  EXPECT_TRUE(studied({"policy=block", "layers=2", "profile=true"}).profile);
   EXPECT_THROW(studied({"number_checkpoints=4"}), ConfigError);
   EXPECT_THROW(studied({"policy=full", "host_memory_limit=1GiB"}), ConfigError);
 }
@@ -116,14 +157,14 @@ TEST_F(ConfigChecks, APolicyThatACommandBringsReplacesTheConfigurations) {
 TEST_F(ConfigChecks, EveryKeyOfActivationCheckpointingIsRead) {
   Config config;
   ConfigOrigins origins;
-  for (const char* setting : {"policy=uniform", "layers=3", "recompute=[\"gelu\", \"attention\"]", "memory_budget=6GiB",
-                              "deepspeed_config=ds.json", "partition_activations=true", "cpu_checkpointing=true",
-                              "contiguous_memory_optimization=true", "number_checkpoints=4",
-                              "synchronize_checkpoint_boundary=true", "profile=true", "host_memory_limit=1GiB"}) {
+  for (const char* setting :
+       {"policy=uniform", "layers=3", "recompute=[\"gelu\", \"attention\"]", "deepspeed_config=ds.json",
+        "partition_activations=true", "cpu_checkpointing=true", "contiguous_memory_optimization=true",
+        "number_checkpoints=4", "synchronize_checkpoint_boundary=true", "profile=true", "host_memory_limit=1GiB"}) {
     read_override(std::string("activation_checkpointing.") + setting, config, origins);
   }
   const Config::ActivationCheckpointing expected{
-      CheckpointPolicy::uniform, 3, {"gelu", "attention"}, 6_GiB, "ds.json", true, true, true, 4, true, true, 1_GiB};
+      CheckpointPolicy::uniform, 3, {"gelu", "attention"}, "ds.json", true, true, true, 4, true, true, 1_GiB};
   EXPECT_EQ(config.activation_checkpointing, expected);
 }
 
@@ -197,8 +238,11 @@ TEST_F(DeepSpeedFile, MayListItsDefaults) {
 }
 
 TEST_F(ConfigChecks, WhatThisVersionCannotDoIsSaid) {
-  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"auto\"\nmemory_budget = \"6GiB\"\n"),
-            "gpt.toml:2:10: activation_checkpointing.policy: \"auto\" is not available in this version");
+  EXPECT_EQ(refusal("[activation_checkpointing]\npolicy = \"auto\"\n"),
+            "gpt.toml:2:10: activation_checkpointing.policy: expected \"none\", \"full\", \"selective\", \"block\", "
+            "\"uniform\" or \"nested\", got the string \"auto\"");
+  EXPECT_THAT(refusal_of_set({"activation_checkpointing.memory_budget=6GiB"}),
+              HasSubstr("unknown key \"memory_budget\" in [activation_checkpointing]"));
   EXPECT_EQ(refusal_of_set({"parallel.tensor=2"}),
             "--set parallel.tensor=2: parallel.tensor: 2 is not available in this version");
   EXPECT_EQ(refusal_of_set({"parallel.data=2"}),

@@ -153,6 +153,21 @@ TEST_F(ConfigReader, ValuesOutOfRangeAreRefused) {
                               "run.memory_limit=-1",
                               "run.memory_limit=6 gigs",
                               "run.memory_limit=1e20",
+                              "run.memory_limit=9e99GiB",
+                              "run.memory_limit=inf",
+                              "run.memory_limit=0.5",
+                              "run.memory_limit=",
+                              "run.seed=99999999999999999999",
+                              "run.seed=1.0",
+                              "run.seed=1e3",
+                              "train.steps=99999999999999999999",
+                              "train.steps=0xFFFFFFFFFFFFFFFFFF",
+                              "train.steps=",
+                              "train.steps=nan",
+                              "optimizer.lr=1e400",
+                              "optimizer.lr=",
+                              "optimizer.betas=[1e400, 0.1]",
+                              "data.train=[\"a\\u0000b\"]",
                               "run.name=",
                               "train.resume=",
                               "data.train=",
@@ -163,6 +178,9 @@ TEST_F(ConfigReader, ValuesOutOfRangeAreRefused) {
 }
 
 TEST_F(ConfigReader, InvalidTomlSaysWhere) {
+  EXPECT_THAT(refusal("[run]\nseed = 99999999999999999999\n"), StartsWith("gpt.toml:2:"));
+  EXPECT_THAT(refusal("[optimizer]\nlr = 1e400\n"), StartsWith("gpt.toml:2:"));
+  EXPECT_THAT(refusal("[run]\nname = \"a\\u0000b\"\n"), StartsWith("gpt.toml:2:8: run.name: expected a string"));
   EXPECT_THAT(refusal("[run]\nname = \n"), StartsWith("gpt.toml:2:"));
   EXPECT_THAT(refusal("[run]\nseed = 1\nseed = 2\n"), StartsWith("gpt.toml:3:"));
   EXPECT_THAT(refusal("[run]\nname = \"\xff\"\n"), StartsWith("gpt.toml:2:"));

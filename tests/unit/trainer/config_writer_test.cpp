@@ -27,9 +27,7 @@ struct Change {
 
 // Gives a key of the table something to work on.
 void put_in_force(std::string_view key, Config::ActivationCheckpointing& activations) {
-  activations.policy = key == "recompute"       ? CheckpointPolicy::selective
-                       : key == "memory_budget" ? CheckpointPolicy::automatic
-                                                : CheckpointPolicy::full;
+  activations.policy = key == "recompute" ? CheckpointPolicy::selective : CheckpointPolicy::full;
   activations.contiguous_memory_optimization = key == "number_checkpoints";
   activations.cpu_checkpointing = key == "host_memory_limit";
 }

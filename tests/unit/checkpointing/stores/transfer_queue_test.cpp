@@ -107,8 +107,7 @@ TEST(TransferQueue, SaysThatThereIsNoThreadForIt) {
     queue.submit([] {});
     FAIL() << "accepted";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(),
-                 "[transfer] the thread for copies cannot be started: Resource temporarily unavailable");
+    EXPECT_STREQ(error.what(), "[transfer] the thread for copies cannot be started: Resource temporarily unavailable");
   }
   queue.drain();
 }

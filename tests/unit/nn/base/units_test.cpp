@@ -20,10 +20,13 @@ TEST(Units, ParsesSizes) {
   EXPECT_EQ(parse_bytes("1.5 MiB"), 1_MiB + 512_KiB);
   EXPECT_EQ(parse_bytes("2GB"), 2'000'000'000);
   EXPECT_EQ(parse_bytes(format_bytes(1024_GiB)), 1024_GiB);
+  EXPECT_EQ(parse_bytes("0"), 0);
+  EXPECT_EQ(parse_bytes("0.5KiB"), 512);
 }
 
 TEST(Units, RefusesWhatIsNoSize) {
-  for (const char* text : {"", "GiB", "6 gigs", "-1", "nan", "1e40GiB"}) {
+  for (const char* text :
+       {"", "GiB", "6 gigs", "-1", "nan", "inf", "1e40GiB", "9e99", "1e400", "0x10", "0.5", "1e-30TiB"}) {
     EXPECT_THROW(parse_bytes(text), ConfigError) << text;
   }
 }

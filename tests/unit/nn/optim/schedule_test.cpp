@@ -44,5 +44,14 @@ TEST(Schedule, WorksWithoutWarmUpAndWithNothingAfterIt) {
   EXPECT_DOUBLE_EQ(only_warm_up.at(5), 0.5);
 }
 
+TEST(Schedule, AWarmUpLongerThanTheRunIsCutWhereTheRunEnds) {
+  for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::cosine}) {
+    const Schedule brief{.kind = kind, .lr = 1e-3, .min_lr = 1e-4, .warmup_steps = 100, .steps = 3};
+    for (const int step : {0, 1, 2}) {
+      EXPECT_EQ(brief.at(step), kCosine.at(step)) << step;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace retape::nn
