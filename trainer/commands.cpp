@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "data/atomic_file.h"
 #include "data/prepare.h"
 #include "trainer/model_weights.h"
 #include "trainer/one_line.h"
@@ -25,7 +26,7 @@ std::optional<Checkpoint> trained(const Config& config) {
   require_checkpoint(checkpoint || !init_from.empty(), config, "train first, or set model.init_from");
   if (checkpoint && !init_from.empty()) {
     print_warning(fmt::format("takes the weights of {}, not of model.init_from = {}; another run.out_dir takes those",
-                              checkpoint->path().string(), init_from));
+                              excerpt(checkpoint->path().string()), excerpt(init_from)));
   }
   return checkpoint;
 }
@@ -50,6 +51,25 @@ std::int64_t vocab_of(const Config& config, const std::optional<Checkpoint>& che
   return config.model.vocab > 0 ? config.model.vocab : vocab_in(config.model.init_from);
 }
 
+void require_free(const SampleCommand& command) {
+  std::error_code absent;
+  require<DataError>(command.output.empty() || command.force || !std::filesystem::exists(command.output, absent),
+                     "[sample] output: {} is there already; --force replaces it", command.output);
+}
+
+void show_sample(const SampleCommand& command, const std::string& text) {
+  if (!command.output.empty()) {
+    data::AtomicFile file(command.output);
+    file.write(text);
+    file.commit();
+    fmt::print("{} bytes in {}\n", text.size(), on_one_line(command.output));
+  } else if (command.raw) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  } else {
+    fmt::print("{}\n", readable(text));
+  }
+}
+
 }  // namespace
 
 int evaluate(const Config& config) {
@@ -68,6 +88,7 @@ int evaluate(const Config& config) {
 }
 
 int print_sample(const Config& config, const SampleCommand& command) {
+  require_free(command);
   const std::optional<Checkpoint> checkpoint = find_trained(config);
   require_checkpoint(checkpoint.has_value(), config, "train first");  // weights alone come without a tokenizer
   const std::shared_ptr<const data::Tokenizer> tokenizer = saved_tokenizer(*checkpoint);
@@ -79,7 +100,7 @@ int print_sample(const Config& config, const SampleCommand& command) {
   options.vocab = tokenizer->vocab_size();
   const std::vector<std::int32_t> text =
       sample(trained.learner->context(), trained.learner->model(), {prompt.begin(), prompt.end()}, options);
-  fmt::print("{}{}\n", command.prompt, tokenizer->decode(text));
+  show_sample(command, command.prompt + tokenizer->decode(text));
   return 0;
 }
 

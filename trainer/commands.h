@@ -16,8 +16,11 @@ int evaluate(const Config& config);
 struct SampleCommand {
   std::string prompt = "\n";
   SamplingOptions options;
+  bool raw = false;    // the bytes as they are, rather than a text for people
+  std::string output;  // a file for the bytes, which are then not printed; empty: none
+  bool force = false;  // replaces a file that is there
 };
-// Prints text that goes on from the prompt.
+// Prints the prompt and a text that goes on from it.
 int print_sample(const Config& config, const SampleCommand& command);
 
 struct PrepareCommand {

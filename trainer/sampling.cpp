@@ -44,8 +44,8 @@ std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<s
   require<ConfigError>(!prompt.empty(), "[sample] prompt: expected at least one token, got none");
   require<ConfigError>(options.tokens >= 0, "[sample] tokens: expected 0 or more, got {}", options.tokens);
   require<ConfigError>(options.top_k >= 0, "[sample] top_k: expected 0 or more, got {}", options.top_k);
-  require<ConfigError>(options.temperature >= 0, "[sample] temperature: expected 0 or more, got {}",
-                       options.temperature);
+  require<ConfigError>(options.temperature >= 0 && std::isfinite(options.temperature),
+                       "[sample] temperature: expected 0 or more, got {}", options.temperature);
   require<ConfigError>(options.vocab <= model.shape().vocab, "[sample] vocab: expected at most {}, got {}",
                        model.shape().vocab, options.vocab);
   model.set_training(false);

@@ -40,6 +40,8 @@ std::string in_shell(const std::string& before, const std::vector<std::string>& 
   return output;
 }
 
+constexpr std::size_t kLongestError = sizeof "error: \n" + 999;
+
 // Each test finds a run of four steps with its checkpoints, which would go on to eight.
 class BadInput : public TrainingCase {
  protected:
@@ -59,6 +61,7 @@ class BadInput : public TrainingCase {
     EXPECT_GT(exit.status, 0);
     EXPECT_EQ(lines_of(exit.err).size(), 1U);
     EXPECT_THAT(exit.err, testing::StartsWith("error: "));
+    EXPECT_LE(exit.err.size(), kLongestError);
     for (const std::string& text : texts) {
       EXPECT_THAT(exit.err, HasSubstr(text));
     }
@@ -110,7 +113,7 @@ TEST_F(BadInput, Arguments) {
   expect_refusal({"--confg", "gpt.toml"}, {"--confg", "--help"});
   expect_refusal({"fly"}, {"fly"});
   expect_refusal({"export"}, {"--output"});
-  expect_refusal(arguments("sample", resumed(), {"--temperature", "-1"}), {"[sample] temperature", "got -1"});
+  expect_refusal(arguments("sample", resumed(), {"--temperature", "-1"}), {"--temperature", "got \"-1\""});
   expect_refusal(arguments("sample", resumed(), {"--prompt", ""}), {"[sample] prompt", "none"});
 }
 
@@ -126,6 +129,24 @@ TEST_F(BadInput, SettingsOnBothSidesOfTheCommand) {
 TEST_F(BadInput, NamesOfTwoLines) {
   expect_refusal_of_start({"data.train=" + path("two\nlines").string()}, {"two\\x0alines"});
   expect_refusal({"fly\naway"}, {"fly\\x0aaway"});
+}
+
+TEST_F(BadInput, MessagesQuoteALittleOfWhatIsLong) {
+  const std::string name(100'000, 'n');
+  const std::string shown = std::string(120, 'n') + "...";
+  expect_refusal_of({"data.train=" + name}, {"[data] nnn", shown});
+  expect_refusal_of({name + ".x=1"}, {"unknown table", "\"nnn", "...nnn"});
+  expect_refusal_of({"model." + name + "=1"}, {"unknown key", "in [model]", "the names are preset, layers"});
+  expect_refusal_of({"model.dim=" + name}, {"expected an integer from 1 to", "got the string \"nnn"});
+  expect_refusal_of({"train.resume=" + name}, {"nnn"});
+  expect_refusal_of_start({"model.init_from=" + name}, {"nnn"});
+  expect_refusal_of_start({"run.out_dir=" + name}, {"nnn", "File name too long"});
+  expect_refusal({"--config", name}, {"cannot read the configuration"});
+  expect_refusal({name}, {shown});
+  expect_refusal({"--" + name}, {"--nnn"});
+  expect_refusal({"study", "--policies", name}, {"--policies", "nnn"});
+  expect_refusal({"prepare", "--input", name, "--output", path("x").string()}, {"nnn"});
+  expect_refusal_of_start({"data.train=" + std::string(50'000, '\n')}, {"[data] \\x0a"});
 }
 
 // --- Data ----------------------------------------------------------------------------------------------------------
@@ -438,8 +459,8 @@ TEST_F(BadInput, AnEvaluationThatIsNotANumber) {
 // --- Samples -------------------------------------------------------------------------------------------------------
 
 TEST_F(BadInput, CountsBelowZeroOfASample) {
-  expect_refusal(arguments("sample", resumed(), {"--tokens", "-1"}), {"[sample] tokens", "0 or more", "got -1"});
-  expect_refusal(arguments("sample", resumed(), {"--top-k", "-5"}), {"[sample] top_k", "0 or more", "got -5"});
+  expect_refusal(arguments("sample", resumed(), {"--tokens", "-1"}), {"--tokens", "from 0", "got \"-1\""});
+  expect_refusal(arguments("sample", resumed(), {"--top-k", "-5"}), {"--top-k", "from 0", "got \"-5\""});
 }
 
 TEST_F(BadInput, ASampleThatNothingCanDecode) {
