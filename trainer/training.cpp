@@ -1,7 +1,5 @@
 #include "trainer/training.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <csignal>
@@ -77,12 +75,9 @@ void make_out_dir(const Config& config, const TrainOptions& options, const Setti
 }
 
 void print_start(const Config& config, const Gpt& model, const data::Dataset& dataset, const MemoryPlan& plan) {
-  show(fmt::format("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n", config.run.name,
-                   model.parameter_count(), dataset.train.size(), dataset.val.size(), dataset.vocab,
-                   memory_table(plan)));
-  if (const std::string sampled = data::describe_sampled(dataset.fingerprint.value()); !sampled.empty()) {
-    show(sampled + "\n");
-  }
+  show(fmt::format("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n",
+                   on_one_line(config.run.name), model.parameter_count(), dataset.train.size(), dataset.val.size(),
+                   dataset.vocab, memory_table(plan)));
 }
 
 // The loop over the steps of one run.
@@ -97,7 +92,7 @@ class TrainingLoop {
         learner_(learner),
         sampler_(std::move(sampler)),
         metrics_(metrics, [this](const std::string& warning) { warn(warning); }),
-        progress_(start.step, config.train.steps, config.run.log_every, isatty(STDOUT_FILENO) == 1),
+        progress_(start.step, config.train.steps, config.run.log_every),
         not_whole_(std::move(not_whole)),
         first_step_(start.step),
         last_saved_(start.step),
@@ -108,8 +103,9 @@ class TrainingLoop {
   // The signal that ended it, if one did.
   std::optional<int> run(const StopSignals& signals) {
     const std::optional<int> signal = run_steps(signals);
-    progress_.finish();
+    progress_.finish(config_.run.out_dir);
     print_profile();
+    show(stopped_);
     return signal;
   }
 
@@ -136,12 +132,12 @@ class TrainingLoop {
     return signal;
   }
 
-  // Saves; says so where a signal ends the run there, and returns that.
+  // Saves; where a signal ends the run there, returns that.
   std::optional<int> save_or_stop(const RunPosition& position, const StopSignals& signals) {
     const std::filesystem::path saved = save(position);
     const std::optional<int> signal = signals.received();
     if (signal) {
-      say_stopped(*signal, position.step, saved);
+      stopped_ = describe_stop(*signal, position.step, saved);
     }
     return signal;
   }
@@ -241,10 +237,7 @@ class TrainingLoop {
     folder_.require_in_place(fmt::format("what was trained after step {}, the last one saved", last_saved_));
   }
 
-  void warn(const std::string& warning) {
-    progress_.finish();
-    print_warning(warning);
-  }
+  void warn(const std::string& warning) { progress_.warn(warning); }
 
   // Weights that nothing can be learnt from must not take the place of good ones: they may be finite and yet too large
   // for any finite loss, which a single row shows.
@@ -265,10 +258,10 @@ class TrainingLoop {
             loss, last_good_checkpoint(done));
   }
 
-  void say_stopped(int signal, std::int64_t done, const std::filesystem::path& saved) {
+  std::string describe_stop(int signal, std::int64_t done, const std::filesystem::path& saved) const {
     const std::string how = config_.train.resume == "auto" ? "the same command" : "train.resume=" + saved.string();
-    progress_.say(fmt::format("{}: saved after step {} of {}; {} goes on from there", strsignal(signal), done,
-                              config_.train.steps, how));
+    return fmt::format("{}: saved after step {} of {}; {} goes on from there\n", strsignal(signal), done,
+                       config_.train.steps, how);
   }
 
   const Config& config_;
@@ -287,6 +280,7 @@ class TrainingLoop {
   bool evaluation_due_;  // before the first step
   double peak_flops_;
   bool told_of_peak_ = false;  // that it was measured too low
+  std::string stopped_;        // what to say at the end of a run that a signal ended
 };
 
 // What the sample at the end goes on from; empty where there is to be none.
@@ -308,7 +302,7 @@ void print_sample(const Config& config, const data::Dataset& dataset, Learner& l
                                                 {.tokens = config.run.sample_tokens,
                                                  .seed = static_cast<std::uint64_t>(config.run.seed),
                                                  .vocab = dataset.tokenizer->vocab_size()});
-  show(fmt::format("--- sample\n{}{}\n---\n", config.run.sample_prompt, dataset.tokenizer->decode(text)));
+  show(fmt::format("--- sample\n{}\n---\n", readable(config.run.sample_prompt + dataset.tokenizer->decode(text))));
 }
 
 // Meta computes nothing, so what is left of a training is the memory that it would take.
