@@ -1,6 +1,7 @@
 // The tape's record. Internal to nn/autograd.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -28,6 +29,7 @@ struct Value {
   RegionId home = kRootRegion;
   RegionId reader = kRootRegion;      // where it was when the policy was asked
   Tensor data;                        // while the tape holds it
+  std::uint64_t version = 0;          // of its storage when it was recorded
   std::weak_ptr<Storage> program;     // while the program may hold it
   std::unique_ptr<SavedValue> saved;  // while a store holds it
   std::vector<NodeId> consumers;      // recorded nodes that take it as input

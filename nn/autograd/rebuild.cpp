@@ -27,45 +27,42 @@ void Rebuilder::provide(NodeId node) {
 Rebuilder::Plan Rebuilder::make_plan(NodeId id) {
   Plan plan;
   std::vector<ValueId> pending;
-  const Node& reader = graph_.node(id);
-  reader_region_ = reader.region;
-  for (std::size_t i = 0; i < reader.inputs.size(); ++i) {
-    if (contains(reader.reads.inputs, i)) {
-      want(reader.inputs[i], plan, pending);
-    }
-  }
-  for (std::size_t j = 0; j < reader.outputs.size(); ++j) {
-    if (contains(reader.reads.outputs, j)) {
-      want(reader.outputs[j], plan, pending);
-    }
-  }
+  target_ = id;
+  want_all(id, graph_.node(id).reads, plan, pending);
   // What a planned node reads is wanted in its turn.
   while (!pending.empty()) {
-    const Value& value = graph_.value(pending.back());
+    const NodeId producer = graph_.value(pending.back()).producer;
     pending.pop_back();
-    const Node& node = graph_.node(value.producer);
-    const Reads from = sources(node, plan.at(value.producer));
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      if (contains(from.inputs, i)) {
-        want(node.inputs[i], plan, pending);
-      }
-    }
-    for (std::size_t j = 0; j < node.outputs.size(); ++j) {
-      if (contains(from.outputs, j)) {
-        want(node.outputs[j], plan, pending);
-      }
-    }
+    want_all(producer, sources(graph_.node(producer), plan.at(producer)), plan, pending);
   }
   return plan;
 }
 
+void Rebuilder::want_all(NodeId reader, const Reads& reads, Plan& plan, std::vector<ValueId>& pending) {
+  const Node& node = graph_.node(reader);
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (contains(reads.inputs, i)) {
+      want(node.inputs[i], reader, plan, pending);
+    }
+  }
+  for (std::size_t j = 0; j < node.outputs.size(); ++j) {
+    if (contains(reads.outputs, j)) {
+      want(node.outputs[j], reader, plan, pending);
+    }
+  }
+}
+
 // Fetches the value where somebody has it; otherwise plans its producer.
-void Rebuilder::want(ValueId id, Plan& plan, std::vector<ValueId>& pending) {
+void Rebuilder::want(ValueId id, NodeId reader, Plan& plan, std::vector<ValueId>& pending) {
   Value& value = graph_.value(id);
   if (value.data.defined()) {
+    if (value.fate == Fate::keep) {  // what was rebuilt or fetched is in memory of its own
+      require_unwritten(id, value.data, reader);
+    }
     return;
   }
   if (Tensor held = graph_.held(id); held.defined()) {
+    require_unwritten(id, held, reader);
     bring(id, std::move(held));
     return;
   }
@@ -73,7 +70,7 @@ void Rebuilder::want(ValueId id, Plan& plan, std::vector<ValueId>& pending) {
     const Stopwatch stopwatch(observer_);
     bring(id, value.saved->fetch());
     stopwatch.report(TapeEvent::Work::fetch, graph_.node(value.producer).op->traits.name,
-                     graph_.region(reader_region_));
+                     graph_.region(graph_.node(target_).region));
     return;
   }
   require(value.producer != kNone, "[tape] rebuild: a leaf has lost its data");
@@ -97,6 +94,21 @@ void Rebuilder::want(ValueId id, Plan& plan, std::vector<ValueId>& pending) {
   });
   step.forward = step.forward || !open;
   pending.push_back(id);
+}
+
+// Of leaves, and of what shares memory with them: what is read now must be what forward has read.
+void Rebuilder::require_unwritten(ValueId id, const Tensor& data, NodeId reader) const {
+  const Value& value = graph_.value(id);
+  if (data.storage()->version() == value.version) {
+    return;
+  }
+  const Node& node = graph_.node(reader);
+  const auto input = std::find(node.inputs.begin(), node.inputs.end(), id) - node.inputs.begin();
+  const std::string& region = graph_.region(node.region).name;
+  fail("[{}] {}: expected the contents that forward read {}, got ones that were written before its {}",
+       node.op->traits.name, value.name.empty() ? fmt::format("input {}", input) : std::string(value.name),
+       region.empty() ? "outside all regions" : fmt::format("in region {}", region),
+       reader == target_ ? "backward" : "rebuild for backward");
 }
 
 bool Rebuilder::available(ValueId id) const {

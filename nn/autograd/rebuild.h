@@ -29,7 +29,9 @@ class Rebuilder {
   using Plan = std::map<NodeId, Step>;  // in recorded order
 
   Plan make_plan(NodeId node);
-  void want(ValueId id, Plan& plan, std::vector<ValueId>& pending);
+  void want_all(NodeId reader, const Reads& reads, Plan& plan, std::vector<ValueId>& pending);
+  void want(ValueId id, NodeId reader, Plan& plan, std::vector<ValueId>& pending);
+  void require_unwritten(ValueId id, const Tensor& data, NodeId reader) const;
   Reads sources(const Node& node, const Step& step) const;
   void count_uses(NodeId id, const Step& step);
   void execute(NodeId id, const Step& step, NodeId target);
@@ -52,7 +54,7 @@ class Rebuilder {
   std::vector<std::int64_t> seen_;
   std::int64_t search_ = 0;
   std::vector<ValueId> to_follow_;
-  RegionId reader_region_ = kRootRegion;
+  NodeId target_ = kNone;  // whose backward the present plan is for
 };
 
 }  // namespace retape::nn::detail

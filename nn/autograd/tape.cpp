@@ -49,20 +49,33 @@ void Tape::require_mine(const Var& var, std::string_view what) const {
 
 Var Tape::leaf(Tensor data, GradientSlot* slot, std::string_view name, Placement placement) {
   require_alive("leaf");
-  if (slot == nullptr || !options_.record) {
-    return {token_, kNone, placement, std::move(data)};
-  }
+  require(data.defined(), "[tape] leaf {}: expected data, got an undefined tensor", name);
+  const bool wanted = slot != nullptr && options_.record;
+  const ValueId id = wanted ? add_leaf(data, slot, name, placement) : kNone;
+  return {token_, id, name, placement, std::move(data)};
+}
+
+// Without a slot it is a constant, which a rebuild can read again.
+ValueId Tape::add_leaf(Tensor data, GradientSlot* slot, std::string_view name, Placement placement) {
   Value value;
   value.shape = data.shape();
   value.dtype = data.dtype();
   value.placement = placement;
-  value.requires_grad = true;
+  value.requires_grad = slot != nullptr;
   value.fate = Fate::keep;
   value.name = name;
-  value.data = data;
+  value.version = data.storage()->version();
+  value.data = std::move(data);
   value.slot = slot;
   graph_->values.push_back(std::move(value));
-  return {token_, static_cast<ValueId>(graph_->values.size()) - 1, placement, std::move(data)};
+  return static_cast<ValueId>(graph_->values.size()) - 1;
+}
+
+// A leaf that was written since it was given is another value from then on, whose gradient goes to the same slot.
+ValueId Tape::leaf_as_it_is(ValueId id) {
+  const Value& leaf = graph_->value(id);
+  const bool written = leaf.data.storage()->version() != leaf.version;
+  return written ? add_leaf(leaf.data, leaf.slot, leaf.name, leaf.placement) : id;
 }
 
 Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, std::string_view name) {
@@ -103,7 +116,7 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
     first = record(op, args, rng, inputs, outputs, placement, name);
   }
   generator.draw(drawn);  // only now: an op that failed has moved no generator
-  return {token_, first, placement, std::move(outputs.front())};
+  return {token_, first, name.empty() ? op.outputs.front() : name, placement, std::move(outputs.front())};
 }
 
 ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
@@ -148,13 +161,9 @@ ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, s
   for (const Var& input : inputs) {
     ValueId value = input.id_;
     if (value == kNone) {
-      // A constant: a leaf without a gradient, which a rebuild can read again.
-      value = static_cast<ValueId>(graph_->values.size());
-      graph_->values.push_back({.shape = input.shape(),
-                                .dtype = input.dtype(),
-                                .placement = input.placement_,
-                                .fate = Fate::keep,
-                                .data = input.data_});
+      value = add_leaf(input.data_, nullptr, input.name_, input.placement_);
+    } else if (graph_->value(value).producer == kNone) {
+      value = leaf_as_it_is(value);
     }
     graph_->value(value).consumers.push_back(id);
     node.inputs.push_back(value);
@@ -166,6 +175,7 @@ ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, s
       value.shape = outputs[j].shape();
       value.dtype = outputs[j].dtype();
       value.program = outputs[j].storage();
+      value.version = outputs[j].storage()->version();
     }
     value.placement = placement;
     value.requires_grad = true;

@@ -47,12 +47,14 @@ class Var {
 
  private:
   friend class Tape;
-  Var(std::shared_ptr<const detail::TapeToken> tape, ValueId id, Placement placement, Tensor data)
-      : tape_(std::move(tape)), id_(id), placement_(placement), data_(std::move(data)) {}
+  Var(std::shared_ptr<const detail::TapeToken> tape, ValueId id, std::string_view name, Placement placement,
+      Tensor data)
+      : tape_(std::move(tape)), id_(id), placement_(placement), name_(name), data_(std::move(data)) {}
 
   std::shared_ptr<const detail::TapeToken> tape_;
   ValueId id_ = kNone;  // kNone: nothing needs its gradient
   Placement placement_ = Placement::replicated;
+  std::string_view name_;
   Tensor data_;
 };
 
@@ -121,8 +123,10 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
 
   Context& context() { return context_; }
+  const TapeOptions& options() const { return options_; }
 
-  // A value from outside. With a slot its gradient is summed there; the slot must outlive backward.
+  // A value from outside, whose contents must stay as they are until backward has read them: see backward(). With a
+  // slot its gradient is summed there. The slot must outlive backward, and the name the tape.
   Var leaf(Tensor data, GradientSlot* slot = nullptr, std::string_view name = {},
            Placement placement = Placement::replicated);
 
@@ -146,7 +150,8 @@ class Tape {
   int region_count() const;
 
   // Adds the gradient of `loss`, a scalar of this tape, to the slots of all leaves. Unless `retain`, the tape ends
-  // here.
+  // here. Throws Error, and ends the tape, where it comes to read contents of a leaf that were written since forward
+  // read them (Storage::version()): a step of an optimizer between the two, or an input used for the next batch.
   void backward(Var loss, BackwardOptions options = {});
   // The same from any value y of this tape, of which `dy` is the gradient: of y's shape, in y's dtype (a leaf's: in its
   // slot's). Nothing is written to dy where somebody else holds it; moved in, it needs no copy. Throws ShapeError.
@@ -166,6 +171,8 @@ class Tape {
   void differentiate(Var root, Tensor dy, const BackwardOptions& options);
   ValueId record(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
                  const Outputs& outputs, Placement placement, std::string_view name);
+  ValueId add_leaf(Tensor data, GradientSlot* slot, std::string_view name, Placement placement);
+  ValueId leaf_as_it_is(ValueId id);
   ValueId add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
                    const Outputs& outputs, Placement placement, std::string_view name);
   void note_use(ValueId id, const Tensor& data);

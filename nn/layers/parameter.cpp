@@ -29,6 +29,7 @@ void Parameter::load(Context& context, std::span<const float> values) {
 }
 
 void Parameter::weight_changed(Context& context) {
+  note_write();
   if (working_.storage() != weight_.storage()) {
     launch(context, Scale{.x = weight_.data(),
                           .out = working_.data(),
@@ -36,6 +37,11 @@ void Parameter::weight_changed(Context& context) {
                           .in = DType::f32,
                           .out_dtype = working_.dtype()});
   }
+}
+
+void Parameter::note_write() {
+  weight_.note_write();
+  working_.note_write();
 }
 
 void clear_gradients(const Parameters& parameters) {

@@ -32,12 +32,15 @@ class Parameter {
   // The parameter as a leaf of the tape.
   Var on(Tape& tape) { return tape.leaf(working_, &gradient_, name_); }
 
-  // Each takes new weights and brings the working copy up to date.
+  // Each takes new weights and brings the working copy up to date. A tape that has read the former ones, and would read
+  // them again in backward, refuses to: backward comes before the weights change.
   void fill(Context& context, float value);
   void fill_normal(Context& context, double stddev, const RngRange& rng);
   void load(Context& context, std::span<const float> values);
   // Brings the working copy up to date after the weight was written in place.
   void weight_changed(Context& context);
+  // Says that weight and working copy were both written in place.
+  void note_write();
 
  private:
   std::string name_;

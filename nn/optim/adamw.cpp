@@ -31,6 +31,7 @@ void AdamW::step(Context& context, double lr, double gradient_scale) {
     if (!gradient.defined()) {
       continue;
     }
+    parameter.note_write();
     const bool separate = parameter.working().storage() != parameter.weight().storage();
     launch(context,
            AdamWUpdate{.weight = parameter.weight().data_as<float>(),

@@ -33,6 +33,7 @@ Tensor::Tensor(std::shared_ptr<Storage> storage, const Shape& shape, DType dtype
 
 void Tensor::fill_zero() {
   require<ShapeError>(defined(), "[tensor] fill_zero: expected memory, got an undefined tensor");
+  note_write();
   device().fill_zero(data(), bytes());
 }
 

@@ -3,6 +3,7 @@
 // Copies of a Tensor share one Storage; its memory returns to the allocator when the last of them goes.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
@@ -35,6 +36,16 @@ class Storage {
       device_->memory().retag(block_, tag);
     }
   }
+  // How often note_write() was called; a view has the number of its whole. Whoever reads the contents twice sees from
+  // it whether they are still the same.
+  std::uint64_t version() const { return whole_ == nullptr ? version_ : whole_->version(); }
+  void note_write() {
+    if (whole_ != nullptr) {
+      whole_->note_write();
+    } else {
+      ++version_;
+    }
+  }
   // Whether nobody else holds what a view looks into.
   bool sole() const { return whole_ == nullptr || (whole_.use_count() == 1 && whole_->sole()); }
 
@@ -43,6 +54,7 @@ class Storage {
   Allocator::Block* block_ = nullptr;  // null in a view
   std::shared_ptr<Storage> whole_;     // null unless a view
   Bytes offset_ = 0;
+  std::uint64_t version_ = 0;
   void* data_;
 };
 
@@ -88,9 +100,13 @@ class Tensor {
     require_dtype(kDTypeOf<T>);
     require<ShapeError>(static_cast<Elems>(values.size()) == elems(), "[tensor] expected {} values for {}, got {}",
                         elems(), shape_.str(), values.size());
+    note_write();
     device().copy_from_host(data(), values.data(), bytes());
   }
   void fill_zero();
+  // Says that the contents are others now: for whoever writes them through data(). The functions above say it
+  // themselves; an op that makes a tensor need not.
+  void note_write() const { storage_->note_write(); }
 
  private:
   void require_dtype(DType dtype) const;

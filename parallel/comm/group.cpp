@@ -67,6 +67,7 @@ void Group::all_gather(const nn::Tensor& shard, nn::Tensor& whole, std::string_v
                       nn::name(whole.device().kind()));
   if (shard.device().computes()) {
     check_same_shards(*communicator_, shard, label);
+    whole.note_write();
     communicator_->all_gather(shard.data(), whole.data(), shard.bytes());
   }
 }
@@ -76,6 +77,7 @@ void Group::all_reduce_sum(nn::Tensor& tensor) const {
   switch (tensor.dtype()) {
     case nn::DType::f32:
       if (tensor.device().computes()) {
+        tensor.note_write();
         communicator_->all_reduce_sum(tensor.data_as<float>(), tensor.elems());
       }
       return;
@@ -91,6 +93,7 @@ void Group::all_reduce_bf16(nn::Tensor& tensor) const {
   if (!tensor.device().computes()) {
     return;
   }
+  tensor.note_write();
   nn::bf16* values = tensor.data_as<nn::bf16>();
   float* chunk = sums.data_as<float>();
   for (Elems begin = 0; begin < tensor.elems(); begin += kChunk) {

@@ -57,6 +57,26 @@ TEST(Group, ReducesF32) {
   });
 }
 
+TEST(Group, SaysWhatItWrites) {
+  run_ranks(2, [](Communicator& world) {
+    nn::Device device(on_cpu());
+    const Group group = duplicate_of(world);
+    const auto written = [&](const Tensor& tensor, const auto& collective) {
+      const std::uint64_t before = tensor.storage()->version();
+      collective();
+      return tensor.storage()->version() > before;
+    };
+    Tensor whole(device, {4}, DType::f32, Tag::parameters);
+    Tensor bf16(device, {4}, DType::bf16, Tag::parameters);
+    const Tensor shard = tensor_of<float>(device, {2}, {1, 2});
+    bf16.fill_zero();
+    EXPECT_TRUE(written(whole, [&] { group.all_gather(shard, whole); }));
+    EXPECT_FALSE(written(shard, [&] { group.all_gather(shard, whole); }));
+    EXPECT_TRUE(written(whole, [&] { group.all_reduce_sum(whole); }));
+    EXPECT_TRUE(written(bf16, [&] { group.all_reduce_sum(bf16); }));
+  });
+}
+
 // 256 + 1 + 1 + 1 is 259: in bf16, where 256's neighbour is 258, adding one by one would stay at 256.
 TEST(Group, ReducesBf16InF32AndRoundsOnce) {
   constexpr Elems kElems = 256 * 1024 + 37;  // more than one chunk

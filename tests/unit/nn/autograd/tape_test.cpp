@@ -251,6 +251,26 @@ TEST_F(TapeTest, AStoreHoldsWhatThePolicyGivesIt) {
   EXPECT_EQ(meter.live(), 0);
 }
 
+// A constant too: each rank may have been given a part of its own.
+TEST_F(TapeTest, WhatIsMadeOfAShardIsOne) {
+  class Placements final : public RetentionPolicy {
+   public:
+    Decision decide(const ValueInfo& value) const override {
+      seen.emplace_back(value.placement);
+      return {};
+    }
+    mutable std::vector<Placement> seen;
+  };
+  const Placements policy;
+  Tape tape(context_, {.policy = &policy});
+  const Var shard = tape.leaf(scalar(1), nullptr, "tokens", Placement::shard);
+  const Var constant = apply<DoubleReadingNothing>(tape, shard, 0);
+  const Var x = apply<DoubleReadingOutput>(tape, tape.leaf(scalar(1), &slot_), 1);
+  const Var y = tape.run<Sum>({&log_, 2}, {x, constant});
+  apply<DoubleReadingInput>(tape, y, 3);
+  EXPECT_EQ(policy.seen, (std::vector{Placement::replicated, Placement::shard}));
+}
+
 TEST_F(TapeTest, AnExceptionInForwardLeavesTheTapeUsable) {
   BlockMeter meter(device_);
   Tape tape(context_);

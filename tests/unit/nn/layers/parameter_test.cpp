@@ -5,10 +5,15 @@
 
 #include <cmath>
 #include <cstddef>
+#include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/base/error.h"
+#include "nn/layers/layers.h"
 #include "tests/support/random_values.h"
+#include "tests/support/test_ops.h"
 
 namespace retape::nn {
 namespace {
@@ -111,6 +116,70 @@ TEST_F(ParameterTest, ClearedGradientsReturnTheirMemory) {
   EXPECT_FALSE(with.gradient().gradient.defined());
   EXPECT_EQ(device_.memory().stats().live, before);
 }
+
+// A linear layer on a row of ones.
+class WrittenParameterTest : public ParameterTest, public ::testing::WithParamInterface<DType> {
+ protected:
+  WrittenParameterTest() {
+    for (Parameter* parameter : parameters()) {
+      parameter->fill_normal(context_, 1, {.seed = 1, .offset = 0});
+    }
+  }
+  Parameters parameters() { return {&layer_.weight, &layer_.bias}; }
+  Var forward(Tape& tape) { return layer_(tape, tape.leaf(ones({1, 3}))); }
+  void backward(Tape& tape, Var y) { tape.backward(std::move(y), ones({1, 2})); }
+  Tensor ones(const Shape& shape) {
+    Tensor tensor(device_, shape, GetParam(), Tag::activations);
+    for (Elems i = 0; i < shape.elems(); ++i) {
+      set_element(tensor, i, 1);
+    }
+    return tensor;
+  }
+
+  layers::Linear layer_{device_, "h.0.c_fc", 3, 2, GetParam()};
+};
+
+TEST_P(WrittenParameterTest, IsRefusedByItsNameHoweverItWasWritten) {
+  Parameter& weight = layer_.weight;
+  for (const std::function<void()>& write : std::vector<std::function<void()>>{
+           [&] { weight.fill(context_, 1); }, [&] { weight.load(context_, std::vector<float>(6)); },
+           [&] { weight.fill_normal(context_, 1, {}); }, [&] { weight.weight_changed(context_); },
+           [&] { weight.note_write(); }}) {
+    Tape tape(context_);
+    Var y = forward(tape);
+    write();
+    EXPECT_THAT([&] { backward(tape, std::move(y)); },
+                ::testing::ThrowsMessage<Error>(
+                    "[linear] h.0.c_fc.weight: expected the contents that forward read outside all regions, got ones "
+                    "that were written before its backward"));
+  }
+}
+
+TEST_P(WrittenParameterTest, MayBeOneThatNobodyReads) {
+  Tape tape(context_);
+  Var y = forward(tape);
+  layer_.bias.fill(context_, 3);
+  backward(tape, std::move(y));
+  EXPECT_THAT(layer_.bias.gradient().gradient.to_host<float>(), Each(1.0F));
+}
+
+TEST_P(WrittenParameterTest, IsNoneWhoseGradientsAreSummedOrCleared) {
+  Tape first(context_);
+  Tape second(context_);
+  Var y = forward(first);
+  Var z = forward(second);
+  backward(first, std::move(y));
+  clear_gradients(parameters());
+  backward(second, std::move(z));
+  for (int i = 0; i < 2; ++i) {
+    Tape next(context_);
+    backward(next, forward(next));
+  }
+  EXPECT_THAT(layer_.weight.gradient().gradient.to_host<float>(), Each(3.0F));
+}
+
+INSTANTIATE_TEST_SUITE_P(DTypes, WrittenParameterTest, ::testing::Values(DType::f32, DType::bf16),
+                         [](const auto& dtype) { return std::string(name(dtype.param)); });
 
 TEST(MetaParameter, HoldsTheSameBytes) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
