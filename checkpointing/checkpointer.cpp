@@ -204,6 +204,20 @@ void Checkpointer::require_effect(const std::vector<nn::Residual>& residuals) co
   require_stores("cpu_checkpointing", settings_.cpu_checkpointing);
 }
 
+void Checkpointer::require_own(const nn::Tape& tape) const {
+  const nn::TapeOptions& options = tape.options();
+  if (!options.record) {
+    return;
+  }
+  require(options.policy == this,
+          "[checkpointing] checkpoint: expected a tape made after configure() with tape_options(), got another: write "
+          "Tape tape(context, checkpointer.tape_options())");
+  // What is held is the watch that was asked for: an observer in its place leaves it without events.
+  require(options.held == nullptr || options.held.get() == options.observer,
+          "[checkpointing] checkpoint: expected the observer of tape_options(), which profiles or synchronizes, got "
+          "another");
+}
+
 void Checkpointer::require_configured(std::string_view what) const {
   require(is_configured(), "[checkpointing] {}: expected configure() to come before", what);
 }

@@ -13,7 +13,12 @@
 // A model that names its regions needs no checkpoint(): set_policy() says what is kept of them, and tape_options()
 // carries it to the tape.
 //
-// Settings are read when a value is recorded and never in backward, so that configure() may come in between.
+// A tape that records must be made with tape_options(), after configure(): without them nobody would profile it,
+// synchronize its boundaries, or let go of the last copy to the host when the model leaves its regions. checkpoint()
+// refuses another.
+//
+// Settings are read when a value is recorded and never in backward, so that configure() may come in between; profile
+// and synchronize_checkpoint_boundary are read when tape_options() is called, and hold for the whole tape.
 #pragma once
 
 #include <functional>
@@ -55,10 +60,11 @@ class Checkpointer final : private nn::RetentionPolicy {
   // group. Starts as none().
   void set_policy(Policy policy) { policy_ = std::move(policy); }
   const Policy& policy() const { return policy_; }
-  // For recording a step; every tape should be made with it. Before configure() it keeps everything.
+  // For recording a step. Before configure() it keeps everything, and checkpoint() will refuse the tape.
   nn::TapeOptions tape_options();
 
-  // Runs function(args...) in a region of its own: see above. Throws Error before configure().
+  // Runs function(args...) in a region of its own: see above. Throws Error before configure(), and for a tape that
+  // records and was not made with tape_options().
   template <class Function, class... Args>
   std::invoke_result_t<Function, Args...> checkpoint(nn::Tape& tape, Function&& function, Args&&... args);
 
@@ -94,6 +100,7 @@ class Checkpointer final : private nn::RetentionPolicy {
 
   nn::Decision keep_checkpoint(const nn::ValueInfo& value) const;
   void require_configured(std::string_view what) const;
+  void require_own(const nn::Tape& tape) const;
 
   nn::Context& context_;
   parallel::Topology topology_;
@@ -126,6 +133,7 @@ class Checkpointer::RegionPolicy final : public nn::RetentionPolicy {
 template <class Function, class... Args>
 std::invoke_result_t<Function, Args...> Checkpointer::checkpoint(nn::Tape& tape, Function&& function, Args&&... args) {
   require_configured("checkpoint");
+  require_own(tape);
   RegionPolicy policy(*this, tape.policy());
   nn::RegionScope region = tape.region(fmt::format("checkpoint.{}", tape.region_count()), &policy);
   policy.set_depth(tape.depth());
