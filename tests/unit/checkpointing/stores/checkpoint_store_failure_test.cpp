@@ -91,6 +91,24 @@ TEST(CheckpointStoreFailure, ADeviceWithoutRoomToFetchLosesNothing) {
   EXPECT_EQ(saved->fetch().elems(), 1000);
 }
 
+// The part that is to go to the host is cut on the device: without room there, the host is not the one that is full.
+TEST(CheckpointStoreFailure, ADeviceWithoutRoomToCutIsNoFullHost) {
+  nn::Device device({.kind = nn::DeviceKind::meta, .threads = 1, .memory_limit = 5000});
+  std::vector<std::string> warnings;
+  CheckpointStore store(device, parallel::Group(parallel::open_planned(0, 2)), {.partition = true, .host = true},
+                        [&](const std::string& text) { warnings.push_back(text); });
+  const Tensor value(device, {1000}, DType::f32, nn::Tag::activations);
+  try {
+    store.save(value, {.name = "x"});
+    ADD_FAILURE() << "expected OutOfMemory";
+  } catch (const OutOfMemory& error) {
+    EXPECT_THAT(error.what(), ::testing::StartsWith("[meta] out of memory: 2.0 KiB more needed for checkpoints"));
+  }
+  EXPECT_THAT(warnings, ::testing::IsEmpty());
+  EXPECT_EQ(store.stats().host_live, 0);
+  EXPECT_EQ(store.stats().partitioned, 0);
+}
+
 // What becomes of three values that differ in their bits alone.
 using Use = std::function<void(StoreRig&, std::vector<Saved>&)>;
 

@@ -150,6 +150,29 @@ TEST_P(CheckpointStoreBits, MayGoAtAnyMoment) {
 
 INSTANTIATE_TEST_SUITE_P(AllSwitches, CheckpointStoreBits, ::testing::ValuesIn(all_switches()), switches_name);
 
+// However often it is read.
+TEST_P(CheckpointStoreBits, AreNotStoredAgainByWhoeverReadsThem) {
+  on_each_rank([](StoreRig& rig) {
+    const Saved saved = rig.save(rig.make({1000}));
+    rig.store->synchronize();
+    const StoreStats before = rig.store->stats();
+    const Bytes live = rig.memory().live;
+    const std::int64_t on_host = rig.store->host_memory().allocations;
+    for (int read = 0; read < 3; ++read) {
+      saved->prefetch();
+      EXPECT_EQ(saved->fetch().elems(), 1000);
+    }
+    const StoreStats after = rig.store->stats();
+    EXPECT_EQ(after.offloaded_bytes, before.offloaded_bytes);
+    EXPECT_EQ(after.partitioned, before.partitioned);
+    EXPECT_EQ(after.host_live, before.host_live);
+    EXPECT_EQ(after.slab_live, before.slab_live);
+    EXPECT_EQ(after.slab_top, before.slab_top);
+    EXPECT_EQ(rig.store->host_memory().allocations, on_host);
+    EXPECT_EQ(rig.memory().live, live);
+  });
+}
+
 TEST(CheckpointStore, WithNothingOnKeepsInPlace) {
   StoreRig rig({});
   const Tensor value = rig.make({1000});

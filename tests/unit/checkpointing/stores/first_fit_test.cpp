@@ -22,6 +22,19 @@ TEST(FirstFit, TakesTheLowestGapThatIsLargeEnough) {
   EXPECT_EQ(line.live(), 72);
 }
 
+TEST(FirstFit, ALowGapGoesBeforeOneThatFitsBetter) {
+  FirstFit line(100);
+  EXPECT_EQ(line.take(40), 0);
+  EXPECT_EQ(line.take(10), 40);
+  EXPECT_EQ(line.take(20), 50);
+  EXPECT_EQ(line.take(10), 70);
+  line.give_back(50);
+  line.give_back(0);
+  EXPECT_EQ(line.take(20), 0);
+  EXPECT_EQ(line.take(20), 20);
+  EXPECT_EQ(line.take(20), 50);
+}
+
 TEST(FirstFit, JoinsFreeNeighbours) {
   for (const bool upwards : {true, false}) {
     FirstFit line(30);

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <string_view>
 #include <vector>
+
+#include "nn/base/error.h"
 
 namespace retape::checkpointing {
 namespace {
@@ -20,6 +23,19 @@ TEST(HostSpace, KeepsAccountsOfItsOwn) {
   const nn::Tensor tensor(space.device(), {100}, nn::DType::f32, nn::Tag::checkpoints);
   EXPECT_EQ(space.stats().live, 512);
   EXPECT_EQ(device.memory().stats().live, 0);
+}
+
+TEST(HostSpace, IsCalledTheHostWhereItHasNoRoom) {
+  for (const nn::DeviceKind kind : {nn::DeviceKind::cpu, nn::DeviceKind::meta}) {
+    nn::Device device({.kind = kind, .threads = 1});
+    HostSpace space(device, 1000, nullptr);
+    try {
+      const nn::Tensor tensor(space.device(), {1000}, nn::DType::f32, nn::Tag::checkpoints);
+      ADD_FAILURE() << "expected OutOfMemory";
+    } catch (const OutOfMemory& error) {
+      EXPECT_EQ(std::string_view(error.what()).substr(0, 20), "[host] out of memory");
+    }
+  }
 }
 
 TEST(HostSpace, IsPlannedWhereTheDeviceIs) {

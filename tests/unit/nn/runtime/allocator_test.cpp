@@ -228,5 +228,26 @@ TEST(AllocatorPressure, CachedSegmentsAreGivenBackForALargerOne) {
   }
 }
 
+// Under a limit too: in steps where those fit, in exactly what is needed where they do not.
+TEST(AllocatorPressure, ALimitLeavesTheStepsOfSegmentsAsTheyAre) {
+  const auto reserved_by = [](std::optional<Bytes> limit, const std::vector<Bytes>& requests) {
+    Allocator memory("test", std::make_unique<meta::PlannedMemory>(), limit);
+    memory.allocate(1_MiB, Tag::parameters);
+    for (const Bytes bytes : requests) {
+      memory.free(memory.allocate(bytes, Tag::activations));
+    }
+    return memory.stats().reserved;
+  };
+  for (const std::optional<Bytes> limit : {std::optional<Bytes>(), std::optional<Bytes>(1_GiB)}) {
+    EXPECT_EQ(reserved_by(limit, {21_MiB}), kSegment + 22_MiB);
+    EXPECT_EQ(reserved_by(limit, {21_MiB, 22_MiB + 1}), kSegment + 22_MiB + 24_MiB);
+  }
+  EXPECT_EQ(reserved_by(38_MiB, {21_MiB}), kSegment + 22_MiB);
+  EXPECT_EQ(reserved_by(38_MiB - 1, {21_MiB}), kSegment + 21_MiB);
+  // What was cached makes room for a whole step, or for what is needed.
+  EXPECT_EQ(reserved_by(40_MiB, {21_MiB, 22_MiB + 1}), kSegment + 24_MiB);
+  EXPECT_EQ(reserved_by(39_MiB, {21_MiB, 22_MiB + 1}), kSegment + 22_MiB + 256);
+}
+
 }  // namespace
 }  // namespace retape::nn
