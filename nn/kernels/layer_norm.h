@@ -12,7 +12,8 @@ namespace cpu {
 class Machine;
 }
 
-// y = (x - mean) * rstd * gamma + beta for each row of x [rows, channels].
+// y = (x - mean) * rstd * gamma + beta for each row of x [rows, channels], also where squares or differences of x are
+// beyond f32. A row that is not finite becomes NaN.
 struct LayerNormForward {
   const void* x = nullptr;      // [rows, channels] dtype
   const void* gamma = nullptr;  // [channels] dtype

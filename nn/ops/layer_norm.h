@@ -23,7 +23,8 @@ struct LayerNorm {
   static Cost cost(const Args& args, std::span<const Shape> inputs);
 };
 
-// Normalises each row: y = (x - mean) / sqrt(var + eps) * gamma + beta.
+// Normalises each row: y = (x - mean) / sqrt(var + eps) * gamma + beta, of values of any size. A row that is not finite
+// becomes NaN.
 //
 //   x      [..., C]  f32 | bf16
 //   gamma  [C]       dtype of x

@@ -13,6 +13,7 @@ namespace {
 constexpr float kLinear = 1.5957691216F;    // 2 sqrt(2 / pi)
 constexpr float kCubic = 0.0713548162726F;  // 0.044715 kLinear
 constexpr float kLargest = 1e12F;           // of x (2u)' in the derivative: that of |x| = 16,700
+constexpr float kLeast = -1e4F;             // GELU below it is that of it, which is 0 in all but the bits
 
 HWY_INLINE FloatVector exp_minus_2u(FloatVector x, FloatVector x2) {
   const FloatVector minus_2u = hn::Mul(x, hn::MulAdd(x2, splat(-kCubic), splat(-kLinear)));
@@ -20,7 +21,8 @@ HWY_INLINE FloatVector exp_minus_2u(FloatVector x, FloatVector x2) {
 }
 
 HWY_INLINE FloatVector gelu(FloatVector x) {
-  return hn::Div(x, hn::Add(splat(1), exp_minus_2u(x, hn::Mul(x, x))));
+  // What Max makes of a NaN does not matter: the divisor is one too.
+  return hn::Div(hn::Max(x, splat(kLeast)), hn::Add(splat(1), exp_minus_2u(x, hn::Mul(x, x))));
 }
 
 // GELU'(x) = s + x s' with s = sigmoid(2u), s' = s (1 - s) (2u)' and (2u)' = kLinear + 3 kCubic x^2.

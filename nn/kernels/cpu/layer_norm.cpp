@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/double_sums.h"
+#include "nn/kernels/cpu/row_sums.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -14,25 +17,26 @@ struct Statistics {
   float rstd;
 };
 
-// The sum of term(i, lanes) over [0, count) in two chains; lanes past the end are ignored.
-template <class Term>
-HWY_INLINE float sum_over(std::int64_t count, Term term) {
-  const Elems step = lane_count();
-  const Elems paired = count / (2 * step) * (2 * step);
-  FloatVector even = splat(0);
-  FloatVector odd = splat(0);
-  for (Elems i = 0; i < paired; i += 2 * step) {
-    even = hn::Add(even, term(i, AllLanes{}));
-    odd = hn::Add(odd, term(i + step, AllLanes{}));
-  }
-  for_each_vector(paired, count,
-                  [&](Elems i, auto lanes) { even = hn::Add(even, with_rest(term(i, lanes), 0, lanes)); });
-  return sum_of_lanes(hn::Add(even, odd));
+// Of a row whose sum, squares or variance are beyond the range of f32.
+template <class T>
+Statistics statistics_in_f64(const T* x, std::int64_t channels, float eps) {
+  const auto count = static_cast<double>(channels);
+  const double mean =
+      sum_of_terms(0, channels, [=](Elems c, auto lanes) { return load_as_double(x + c, lanes); }) / count;
+  const double variance = sum_of_terms(0, channels,
+                                       [=](Elems c, auto lanes) {
+                                         const DoubleVector centred =
+                                             hn::Sub(load_as_double(x + c, lanes), hn::Set(Doubles{}, mean));
+                                         return hn::Mul(centred, centred);
+                                       }) /
+                          count;
+  return {static_cast<float>(mean), static_cast<float>(1 / std::sqrt(variance + double{eps}))};
 }
 
 // The variance is that of the centred row, whose squares do not cancel.
 template <class T>
 Statistics statistics(const T* x, std::int64_t channels, float eps) {
+  constexpr float kLeast = 1e-30F;  // below it squares have lost digits
   const auto count = static_cast<float>(channels);
   const float mean = sum_over(channels, [=](Elems c, auto lanes) { return load(x + c, lanes); }) / count;
   const float variance = sum_over(channels,
@@ -41,18 +45,33 @@ Statistics statistics(const T* x, std::int64_t channels, float eps) {
                                     return hn::Mul(centred, centred);
                                   }) /
                          count;
+  if (!(kLeast <= variance + eps && variance + eps <= std::numeric_limits<float>::max())) {
+    return statistics_in_f64(x, channels, eps);
+  }
   return {mean, 1 / std::sqrt(variance + eps)};
 }
 
-template <class T>
-HWY_INLINE FloatVector normalised(const T* x, const Statistics& row, auto lanes) {
-  return hn::Mul(hn::Sub(load(x, lanes), splat(row.mean)), splat(row.rstd));
-}
+// What makes xhat = (x - mean) rstd of a row. Where the row is so wide that a difference may be beyond f32, halves of x
+// and mean are subtracted; else the factor of 1 changes no bit.
+struct Normaliser {
+  float factor;
+  float mean;
+  float rstd;
+
+  explicit Normaliser(const Statistics& row)
+      : factor(row.rstd < 1e-25F ? 0.5F : 1), mean(factor * row.mean), rstd(row.rstd / factor) {}
+
+  template <class T>
+  HWY_INLINE FloatVector xhat(const T* x, auto lanes) const {
+    return hn::Mul(hn::MulSub(load(x, lanes), splat(factor), splat(mean)), splat(rstd));
+  }
+};
 
 template <class T>
-void normalise(const T* x, const T* gamma, const T* beta, Statistics row, T* y, std::int64_t channels) {
+void normalise(const T* x, const T* gamma, const T* beta, const Statistics& statistics, T* y, std::int64_t channels) {
+  const Normaliser row(statistics);
   for_each_vector(0, channels, [=](Elems c, auto lanes) {
-    store(hn::MulAdd(normalised(x + c, row, lanes), load(gamma + c, lanes), load(beta + c, lanes)), y + c, lanes);
+    store(hn::MulAdd(row.xhat(x + c, lanes), load(gamma + c, lanes), load(beta + c, lanes)), y + c, lanes);
   });
 }
 
@@ -73,8 +92,9 @@ void forward(Machine& machine, const LayerNormForward& kernel) {
 
 // One row's gradient. With g = dy gamma: dx = rstd (g - mean(g) - xhat mean(g xhat)).
 template <class T>
-void input_gradient(const T* x, const T* gamma, const T* dy, Statistics row, T* dx, std::int64_t channels,
+void input_gradient(const T* x, const T* gamma, const T* dy, const Statistics& statistics, T* dx, std::int64_t channels,
                     bool accumulate) {
+  const Normaliser row(statistics);
   const auto count = static_cast<float>(channels);
   const float mean_g =
       sum_over(channels, [=](Elems c, auto lanes) { return hn::Mul(load(dy + c, lanes), load(gamma + c, lanes)); }) /
@@ -82,24 +102,25 @@ void input_gradient(const T* x, const T* gamma, const T* dy, Statistics row, T* 
   const float mean_g_xhat = sum_over(channels,
                                      [=](Elems c, auto lanes) {
                                        const FloatVector g = hn::Mul(load(dy + c, lanes), load(gamma + c, lanes));
-                                       return hn::Mul(g, normalised(x + c, row, lanes));
+                                       return hn::Mul(g, row.xhat(x + c, lanes));
                                      }) /
                             count;
   for_each_vector(0, channels, [=](Elems c, auto lanes) {
-    const FloatVector xhat = normalised(x + c, row, lanes);
+    const FloatVector xhat = row.xhat(x + c, lanes);
     const FloatVector g = hn::Mul(load(dy + c, lanes), load(gamma + c, lanes));
     const FloatVector centred = hn::NegMulAdd(xhat, splat(mean_g_xhat), hn::Sub(g, splat(mean_g)));
     const FloatVector before = accumulate ? load(dx + c, lanes) : splat(0);
-    store(hn::MulAdd(centred, splat(row.rstd), before), dx + c, lanes);
+    store(hn::MulAdd(centred, splat(statistics.rstd), before), dx + c, lanes);
   });
 }
 
 template <class T>
-void add_parameter_gradients(const T* x, const T* dy, Statistics row, std::int64_t channels, float* dgamma,
-                             float* dbeta) {
+void add_parameter_gradients(const T* x, const T* dy, const Statistics& statistics, std::int64_t channels,
+                             float* dgamma, float* dbeta) {
+  const Normaliser row(statistics);
   for_each_vector(0, channels, [=](Elems c, auto lanes) {
     const FloatVector dy_c = load(dy + c, lanes);
-    store(hn::MulAdd(dy_c, normalised(x + c, row, lanes), load(dgamma + c, lanes)), dgamma + c, lanes);
+    store(hn::MulAdd(dy_c, row.xhat(x + c, lanes), load(dgamma + c, lanes)), dgamma + c, lanes);
     store(hn::Add(load(dbeta + c, lanes), dy_c), dbeta + c, lanes);
   });
 }

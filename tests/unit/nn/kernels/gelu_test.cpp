@@ -55,12 +55,13 @@ TYPED_TEST(GeluKernel, ForwardIsTheReference) {
 
 TYPED_TEST(GeluKernel, ForwardAtTheEnds) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float inf = std::numeric_limits<float>::infinity();
   std::vector<TypeParam> x;
-  for (const double value : {0.0, 60.0, -60.0, 1e20, -1e20, double{nan}}) {
+  for (const double value : {0.0, 60.0, -60.0, 1e20, -1e20, double{nan}, -3e38, double{-inf}, 3e38, double{inf}}) {
     x.push_back(testing::rounded<TypeParam>(value));
   }
   std::vector<TypeParam> y(x.size());
-  run_kernel(GeluForward{.x = x.data(), .y = y.data(), .elems = 6, .dtype = kDTypeOf<TypeParam>});
+  run_kernel(GeluForward{.x = x.data(), .y = y.data(), .elems = 10, .dtype = kDTypeOf<TypeParam>});
   const std::vector<double> values = to_doubles(y);
   EXPECT_EQ(values[0], 0);
   EXPECT_EQ(values[1], to_double(x[1]));
@@ -68,6 +69,10 @@ TYPED_TEST(GeluKernel, ForwardAtTheEnds) {
   EXPECT_EQ(values[3], to_double(x[3]));
   EXPECT_NEAR(values[4], 0, 1e-15);
   EXPECT_TRUE(std::isnan(values[5]));
+  EXPECT_NEAR(values[6], 0, 1e-30);
+  EXPECT_NEAR(values[7], 0, 1e-30);
+  EXPECT_EQ(values[8], to_double(x[8]));
+  EXPECT_EQ(values[9], to_double(x[9]));
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -79,7 +80,7 @@ struct Reference {
 };
 
 template <class T>
-void add_row(const Case<T>& in, std::int64_t row, Reference& out) {
+void add_row(const Case<T>& in, std::int64_t row, double eps, Reference& out) {
   const auto channels = static_cast<std::size_t>(in.channels);
   const std::size_t first = static_cast<std::size_t>(row) * channels;
   double mean = 0;
@@ -90,7 +91,7 @@ void add_row(const Case<T>& in, std::int64_t row, Reference& out) {
   for (std::size_t c = 0; c < channels; ++c) {
     variance += std::pow(to_double(in.x[first + c]) - mean, 2) / static_cast<double>(channels);
   }
-  const double rstd = 1 / std::sqrt(variance + double{kEps});
+  const double rstd = 1 / std::sqrt(variance + eps);
   out.mean.push_back(mean);
   out.rstd.push_back(rstd);
   double mean_g = 0;
@@ -113,12 +114,12 @@ void add_row(const Case<T>& in, std::int64_t row, Reference& out) {
 }
 
 template <class T>
-Reference reference(const Case<T>& in) {
+Reference reference(const Case<T>& in, double eps = double{kEps}) {
   Reference out;
   out.dgamma.assign(in.gamma.size(), 0);
   out.dbeta.assign(in.gamma.size(), 0);
   for (std::int64_t row = 0; row < in.rows; ++row) {
-    add_row(in, row, out);
+    add_row(in, row, eps, out);
   }
   return out;
 }
@@ -163,6 +164,68 @@ TYPED_TEST(LayerNormKernel, ReusedStatisticsGiveTheSameBits) {
     again.reuse_statistics = true;
     run_kernel(again);
     EXPECT_TRUE(same_bits(c.y, y));
+  }
+}
+
+// Rows whose squares, sum or differences are beyond f32: evenly spread, one far out, and all on one side.
+template <class T>
+Case<T> wide_rows(double scale) {
+  constexpr std::int64_t kChannels = 770;
+  Case<T> c(3, kChannels);
+  const auto x = random_values<double>(3 * kChannels, 8, -scale, scale);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t row = i / kChannels;
+    const double far_out = i % kChannels == 5 ? scale : -scale + x[i] / 100;
+    c.x[i] = testing::rounded<T>(row == 0 ? x[i] : row == 1 ? far_out : 0.75 * scale + x[i] / 4);
+  }
+  return c;
+}
+
+TYPED_TEST(LayerNormKernel, WideRowsAreTheReference) {
+  for (const double scale : {1e15, 1e19, 2e19, 1e25, 1e30, 1e37, 3e38}) {
+    SCOPED_TRACE(scale);
+    auto c = wide_rows<TypeParam>(scale);
+    const Reference expected = reference(c);
+    run_kernel(c.forward());
+    EXPECT_TRUE(is_close(c.mean, expected.mean, {1e-6, 1e-6 * scale}));
+    EXPECT_TRUE(is_close(c.rstd, expected.rstd, {1e-6, 0}));
+    EXPECT_TRUE(is_close(c.y, expected.y, tolerance<TypeParam>({2e-6, 2e-6})));
+    const auto y = std::exchange(c.y, std::vector<TypeParam>(c.y.size()));
+    LayerNormForward again = c.forward();
+    again.reuse_statistics = true;
+    run_kernel(again);
+    EXPECT_TRUE(same_bits(c.y, y));
+    run_kernel(c.backward(false));
+    // What is below the least number of the dtype is lost.
+    EXPECT_TRUE(is_close(c.dx, expected.dx, tolerance<TypeParam>({4e-6, 4e-6 * expected.rstd[0] + 1e-40})));
+    EXPECT_TRUE(is_close(c.dgamma, expected.dgamma, {2e-6, 1e-5}));
+    EXPECT_TRUE(is_close(c.dbeta, expected.dbeta, {2e-6, 4e-6}));
+  }
+}
+
+TYPED_TEST(LayerNormKernel, NarrowRowsAreTheReferenceWithoutAnEpsilon) {
+  Case<TypeParam> c(3, 97);
+  for (std::size_t i = 0; i < c.x.size(); ++i) {
+    c.x[i] = testing::rounded<TypeParam>(to_double(c.x[i]) * 1e-25);
+  }
+  LayerNormForward kernel = c.forward();
+  kernel.eps = 0;
+  run_kernel(kernel);
+  EXPECT_TRUE(is_close(c.y, reference(c, 0).y, tolerance<TypeParam>({2e-6, 2e-6})));
+}
+
+TYPED_TEST(LayerNormKernel, ARowThatIsNotFiniteIsNotFiniteAfterwards) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const float bad : {kInf, -kInf, std::numeric_limits<float>::quiet_NaN()}) {
+    Case<TypeParam> c(3, 97);
+    run_kernel(c.forward());
+    const auto y = c.y;
+    c.x[97 + 13] = testing::rounded<TypeParam>(bad);
+    run_kernel(c.forward());
+    for (std::size_t i = 0; i < c.y.size(); ++i) {
+      const double got = to_double(c.y[i]);
+      EXPECT_TRUE(i / 97 == 1 ? !std::isfinite(got) : got == to_double(y[i])) << bad << " at " << i << ": " << got;
+    }
   }
 }
 
