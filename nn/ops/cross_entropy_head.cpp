@@ -7,6 +7,7 @@
 #include "nn/kernels/launch.h"
 #include "nn/kernels/matmul.h"
 #include "nn/ops/check.h"
+#include "nn/ops/check_ids.h"
 
 namespace retape::nn {
 namespace {
@@ -18,7 +19,7 @@ std::byte* row_of(const Tensor& tensor, std::int64_t row, std::int64_t columns) 
   return static_cast<std::byte*>(tensor.data()) + row * columns * size_of(tensor.dtype());
 }
 
-void check(const Inputs& inputs) {
+void check(Context& context, const Inputs& inputs) {
   const Tensor& x = inputs[0];
   const Tensor& table = inputs[1];
   expect_rank("cross_entropy_head", "x", x, 3);
@@ -30,6 +31,7 @@ void check(const Inputs& inputs) {
   expect_dtype("cross_entropy_head", "targets", inputs[2], DType::i32);
   expect_elements("cross_entropy_head", "x", x);
   expect_elements("cross_entropy_head", "table", table);
+  expect_ids(context, "cross_entropy_head", "targets", inputs[2], table.shape()[0]);
 }
 
 // One forward of the head: the tensors it reads and writes, chunk after chunk.
@@ -113,7 +115,7 @@ std::int64_t head_chunk_rows(std::int64_t rows, std::int64_t vocab) {
 }
 
 Outputs CrossEntropyHead::forward(Context& context, const Args& args, const Inputs& inputs) {
-  check(inputs);
+  check(context, inputs);
   const Tensor& x = inputs[0];
   Device& device = context.device();
   const std::int64_t rows = x.shape().rows();

@@ -24,14 +24,14 @@ struct CrossEntropyHead {
 //
 //   x        [B, T, C]  f32 | bf16
 //   table    [V, C]     dtype of x
-//   targets  [B, T]     i32, each in [0, V); whoever read them has checked that
+//   targets  [B, T]     i32, each in [0, V)
 //   returns  []         f32
 //
 // Logits exist for a chunk of rows at a time (kHeadChunkBytes, and never more than a quarter of the rows). Loss and
 // gradients are computed in one pass, so no product runs twice; without a gradient to record only the loss is.
 //
 // Backward reads: dx [B, T, C] and dtable [V, C] f32, both made in forward.   Cost: 6 C V FLOPs per row, all in
-// forward. Throws: ShapeError, OutOfMemory.
+// forward. Throws: ShapeError, DataError for a target that is no id, OutOfMemory.
 Var cross_entropy_head(Tape& tape, Var x, Var table, Var targets, float scale = 1, std::string_view name = {});
 
 // The rows of a chunk of logits.

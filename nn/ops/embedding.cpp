@@ -3,6 +3,7 @@
 #include "nn/kernels/embedding.h"
 #include "nn/kernels/launch.h"
 #include "nn/ops/check.h"
+#include "nn/ops/check_ids.h"
 
 namespace retape::nn {
 namespace {
@@ -39,6 +40,7 @@ Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs&
   const std::int64_t channels = token_table.shape()[1];
   require<ShapeError>(seq_len <= position_table.shape()[0], "[embedding] tokens: expected at most {} positions, got {}",
                       position_table.shape()[0], seq_len);
+  expect_ids(context, "embedding", "tokens", tokens, token_table.shape()[0]);
   const Tensor out(context.device(), Shape{batch, seq_len, channels}, token_table.dtype(), context.output_tag());
   launch(context, EmbeddingForward{.tokens = tokens.data_as<std::int32_t>(),
                                    .token_table = token_table.data(),

@@ -19,13 +19,13 @@ struct Embedding {
 
 // token_table[tokens[b, t]] + position_table[t], summed in f32 and rounded once.
 //
-//   tokens          [B, T]    i32, each in [0, V); whoever read them has checked that
+//   tokens          [B, T]    i32, each in [0, V)
 //   token_table     [V, C]    f32 | bf16
 //   position_table  [N, C]    N >= T, dtype of token_table
 //   returns         [B, T, C] dtype of token_table
 //
 // Backward reads: tokens. The gradients of the tables are f32.   Cost: memory-bound.
-// Throws: ShapeError (T over the position table included), OutOfMemory.
+// Throws: ShapeError (T over the position table included), DataError for a token that is no id, OutOfMemory.
 Var embedding(Tape& tape, Var tokens, Var token_table, Var position_table, std::string_view name = {});
 
 }  // namespace retape::nn

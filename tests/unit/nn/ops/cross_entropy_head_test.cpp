@@ -98,6 +98,18 @@ TEST(CrossEntropyHead, GivesLogitsForSampling) {
   EXPECT_THAT(logits.to_host<float>(), testing::ElementsAre(1, 2, -2, -1, 0.5, -3));
 }
 
+TEST(CrossEntropyHead, RefusesATargetThatIsNoId) {
+  Device device({.kind = DeviceKind::cpu, .threads = 1});
+  Context context(device);
+  Tape tape(context);
+  Tensor targets(device, Shape{1, 2}, DType::i32, Tag::parameters);
+  targets.from_host<std::int32_t>(std::array{2, 3});
+  const Var x = tape.leaf(Tensor(device, Shape{1, 2, 5}, DType::f32, Tag::parameters));
+  const Var table = tape.leaf(Tensor(device, Shape{3, 5}, DType::f32, Tag::parameters));
+  EXPECT_THAT([&] { cross_entropy_head(tape, x, table, tape.leaf(targets)); },
+              testing::ThrowsMessage<DataError>("[cross_entropy_head] targets: expected ids in [0, 3), got 3 at 1"));
+}
+
 Var apply(Tape& tape, const Vars& in) {
   return cross_entropy_head(tape, in[0], in[1], in[2]);
 }

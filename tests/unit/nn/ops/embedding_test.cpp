@@ -1,5 +1,9 @@
 #include "nn/ops/embedding.h"
 
+#include <gmock/gmock.h>
+
+#include <limits>
+
 #include "tests/support/op_case.h"
 
 namespace retape::nn {
@@ -40,6 +44,20 @@ INSTANTIATE_TEST_SUITE_P(Embedding, OpCaseTest,
                              embedding_of("many_tokens", {2, 33, 97, 33, 33}),
                          })),
                          op_case_name);
+
+TEST(Embedding, RefusesAnIdThatTheTableDoesNotHave) {
+  for (const std::int32_t foreign : {-1, 97, std::numeric_limits<std::int32_t>::max()}) {
+    Device device({.kind = DeviceKind::cpu, .threads = 1});
+    Context context(device);
+    Tape tape(context);
+    Tensor tokens(device, Shape{1, 3}, DType::i32, Tag::parameters);
+    tokens.from_host<std::int32_t>(std::array{0, 96, foreign});
+    const Var table = tape.leaf(Tensor(device, Shape{97, 5}, DType::f32, Tag::parameters));
+    EXPECT_THAT([&] { embedding(tape, tape.leaf(tokens), table, table); },
+                testing::ThrowsMessage<DataError>(
+                    fmt::format("[embedding] tokens: expected ids in [0, 97), got {} at 2", foreign)));
+  }
+}
 
 Var apply(Tape& tape, const Vars& in) {
   return embedding(tape, in[0], in[1], in[2]);
