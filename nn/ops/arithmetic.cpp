@@ -3,6 +3,7 @@
 #include "nn/kernels/elementwise.h"
 #include "nn/kernels/launch.h"
 #include "nn/ops/check.h"
+#include "nn/ops/passed_gradient.h"
 
 namespace retape::nn {
 namespace {
@@ -63,10 +64,9 @@ void Arithmetic<kKind>::backward(Context& context, const Args& /*args*/, const S
     if (!gradients.wants(operand)) {
       continue;
     }
-    const Shape shape = gradients.shape(operand);
     const bool is_dout = kKind == ArithmeticKind::add || (kKind == ArithmeticKind::subtract && operand == kA);
-    if (is_dout && shape.elems() == dout.elems() && gradients.dtype(operand) == dout.dtype()) {
-      gradients.give(operand, dout.reshaped(shape));
+    if (is_dout && gradients.shape(operand).elems() == dout.elems()) {
+      pass_on(context, gradients, operand, dout);
       continue;
     }
     const GradSink gradient = gradients.sink(operand);

@@ -23,6 +23,17 @@ inline void expect_rank(std::string_view op, std::string_view input, const Tenso
                       tensor.shape().str());
 }
 
+inline void expect_an_axis(std::string_view op, std::string_view input, const Tensor& tensor) {
+  require<ShapeError>(tensor.shape().rank() >= 1, "[{}] {}: expected at least 1 dimension, got a scalar", op, input);
+}
+
+// `axis` is one of the tensor's, counted from 0 or back from -1.
+inline void expect_axis(std::string_view op, std::string_view argument, int axis, const Tensor& tensor) {
+  const int rank = tensor.shape().rank();
+  require<ShapeError>(-rank <= axis && axis < rank, "[{}] {}: expected {} to {}, got {}", op, argument, -rank, rank - 1,
+                      axis);
+}
+
 inline void expect_elements(std::string_view op, std::string_view input, const Tensor& tensor) {
   require<ShapeError>(tensor.elems() > 0, "[{}] {}: expected at least one element, got {}", op, input,
                       tensor.shape().str());

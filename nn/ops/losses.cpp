@@ -1,10 +1,62 @@
 #include "nn/ops/losses.h"
 
+#include "nn/kernels/cross_entropy.h"
 #include "nn/kernels/launch.h"
+#include "nn/kernels/reduction.h"
 #include "nn/kernels/squared_error.h"
 #include "nn/ops/check.h"
+#include "nn/ops/check_ids.h"
 
 namespace retape::nn {
+
+Outputs MeanCrossEntropy::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
+  const Tensor& logits = inputs[kLogits];
+  const Tensor& targets = inputs[kTargets];
+  expect_floating("cross_entropy", "logits", logits);
+  expect_an_axis("cross_entropy", "logits", logits);
+  expect_elements("cross_entropy", "logits", logits);
+  expect_shape("cross_entropy", "targets", targets, logits.shape().without_back());
+  expect_dtype("cross_entropy", "targets", targets, DType::i32);
+  const std::int64_t rows = logits.shape().rows();
+  const std::int64_t vocab = logits.shape().back();
+  expect_ids(context, "cross_entropy", "targets", targets, vocab);
+  const Tensor loss(context.device(), Shape{}, DType::f32, context.output_tag());
+  const Tensor losses(context.device(), Shape{rows}, DType::f32, Tag::workspace);
+  launch(context, CrossEntropy{.logits = logits.data(),
+                               .targets = targets.data_as<std::int32_t>(),
+                               .losses = losses.data_as<float>(),
+                               .rows = rows,
+                               .vocab = vocab,
+                               .logits_dtype = logits.dtype()});
+  launch_with_workspace(
+      context,
+      RowSum{.x = losses.data(), .out = loss.data(), .rows = 1, .columns = rows, .divisor = static_cast<double>(rows)});
+  return {loss};
+}
+
+void MeanCrossEntropy::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
+  const Tensor& logits = saved.inputs[kLogits];
+  const std::int64_t rows = logits.shape().rows();
+  const GradSink dlogits = gradients.sink(kLogits);
+  launch(context, CrossEntropy{.logits = logits.data(),
+                               .targets = saved.inputs[kTargets].data_as<std::int32_t>(),
+                               .dloss = gradients.dout(0).data_as<float>(),
+                               .dlogits = dlogits.tensor.data(),
+                               .rows = rows,
+                               .vocab = logits.shape().back(),
+                               .gradient_scale = 1 / static_cast<float>(rows),
+                               .accumulate = dlogits.accumulate,
+                               .logits_dtype = logits.dtype(),
+                               .dtype = dlogits.tensor.dtype()});
+}
+
+Cost MeanCrossEntropy::cost(const Args& /*args*/, std::span<const Shape> inputs) {
+  return {.flops = 8 * inputs[kLogits].elems(), .bytes = 2 * inputs[kLogits].elems() * size_of(DType::f32)};
+}
+
+Var cross_entropy(Tape& tape, Var logits, Var targets, std::string_view name) {
+  return tape.run<MeanCrossEntropy>({}, {std::move(logits), std::move(targets)}, name);
+}
 
 Outputs MeanSquaredError::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
   const Tensor& x = inputs[kX];

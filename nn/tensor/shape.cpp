@@ -49,11 +49,25 @@ Elems Shape::rows() const {
   return product;
 }
 
+Shape Shape::with(std::initializer_list<std::pair<int, std::int64_t>> changes) const {
+  Shape result = *this;
+  for (const auto& [i, extent] : changes) {
+    require<ShapeError>(-rank_ <= i && i < rank_, "[shape] expected a dimension {} to replace by {}, got {}", i, extent,
+                        str());
+    result.extents_[static_cast<std::size_t>(i < 0 ? i + rank_ : i)] = extent;
+  }
+  result.check_extents();
+  return result;
+}
+
 Shape Shape::with_back(std::int64_t extent) const {
   require<ShapeError>(rank_ > 0, "[shape] expected a dimension to replace by {}, got a scalar", extent);
-  Shape result = *this;
-  result.extents_[static_cast<std::size_t>(rank_ - 1)] = extent;
-  result.check_extents();
+  return with({{-1, extent}});
+}
+
+Shape Shape::without_back() const {
+  Shape result = with_back(0);
+  --result.rank_;
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <utility>
 
 #include "nn/base/units.h"
 
@@ -25,8 +26,11 @@ class Shape {
   Elems elems() const;
   // Product of all extents but the last.
   Elems rows() const;
-  // The same shape with another last extent.
+  // The same shape with other extents: pairs of a dimension, counted as by [], and its extent.
+  Shape with(std::initializer_list<std::pair<int, std::int64_t>> changes) const;
+  // The same shape with another last extent, and without it.
   Shape with_back(std::int64_t extent) const;
+  Shape without_back() const;
   std::string str() const;  // "[4, 32, 64]"
 
   friend bool operator==(const Shape&, const Shape&) = default;

@@ -68,6 +68,7 @@ struct OpCase {
   std::function<Array64(const ReferenceInputs&)> reference;
   std::optional<DeclaredOp> op;  // where the case runs a single op: what it declares is checked too
   Elems random_elems = 0;        // drawn from the generator
+  bool view = false;             // the output shares the memory of the first input
   // Rounding is relative to values and their root mean square, and to this: the size of terms that cancel.
   double cancelling = 1e-3;
 };

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "nn/base/units.h"
 #include "nn/tensor/dtype.h"
@@ -145,6 +146,16 @@ HWY_INLINE FloatVector exp(FloatVector x) {
   p = hn::MulAdd(p, r, splat(1.0F));
   const auto power = hn::Add(hn::ShiftLeft<23>(hn::BitCast(bits, shifted)), hn::Set(bits, 0x3f800000U));
   return hn::IfThenZeroElse(hn::Lt(x, splat(-87.0F)), hn::Mul(p, hn::BitCast(Floats{}, power)));
+}
+
+// As T, rounded.
+template <class T>
+T rounded(float value) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    return to_bf16(value);
+  } else {
+    return value;
+  }
 }
 
 // Calls f with a value of the type that `dtype` names.

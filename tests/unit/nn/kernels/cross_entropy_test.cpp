@@ -97,6 +97,44 @@ TYPED_TEST(CrossEntropyKernel, FarLogitsNeitherOverflowNorMakeNan) {
   EXPECT_TRUE(is_close(c.dlogits, expected.dlogits, tolerance<TypeParam>({2e-4, 1e-12})));
 }
 
+TYPED_TEST(CrossEntropyKernel, LogitsOfAnySizeNeitherOverflowNorMakeNan) {
+  Case<TypeParam> c(2, 97);
+  c.logits[3] = 3e38F;
+  c.logits[4] = -3e38F;
+  c.logits[97 + 3] = -3e38F;
+  c.targets = {3, 5};
+  const Reference expected = reference(c);
+  run_kernel(c.kernel());
+  EXPECT_TRUE(is_close(c.losses, expected.losses, {3e-7, 3e-7}));
+  EXPECT_TRUE(is_close(c.dlogits, expected.dlogits, tolerance<TypeParam>({2e-6, 1e-12})));
+}
+
+TYPED_TEST(CrossEntropyKernel, TakesLogitsOfEitherDtypeAndAddsTheGradient) {
+  Case<TypeParam> c(9, 97);
+  std::vector<TypeParam> logits;
+  for (float& logit : c.logits) {
+    logits.push_back(testing::rounded<TypeParam>(logit));
+    logit = static_cast<float>(testing::to_double(logits.back()));
+  }
+  const float dloss = -1.5F;
+  const auto before = random_values<float>(9 * 97, 3);
+  Reference expected = reference(c);
+  std::vector<float> dlogits = before;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    expected.dlogits[i] = expected.dlogits[i] * double{dloss} + double{before[i]};
+  }
+  CrossEntropy kernel = c.kernel();
+  kernel.logits = logits.data();
+  kernel.logits_dtype = kDTypeOf<TypeParam>;
+  kernel.losses = nullptr;
+  kernel.dloss = &dloss;
+  kernel.dlogits = dlogits.data();
+  kernel.accumulate = true;
+  kernel.dtype = DType::f32;
+  run_kernel(kernel);
+  EXPECT_TRUE(is_close(dlogits, expected.dlogits, {2e-6, 1e-7}));
+}
+
 TYPED_TEST(CrossEntropyKernel, LossesAloneHaveTheSameBits) {
   Case<TypeParam> both(9, 97);
   Case<TypeParam> alone = both;

@@ -50,6 +50,21 @@ TEST(Shape, TakesAnotherLastExtent) {
   EXPECT_THROW((void)Shape().with_back(7), ShapeError);
 }
 
+TEST(Shape, TakesOtherExtents) {
+  const Shape shape{2, 3, 5};
+  EXPECT_EQ(shape.with({{0, 7}, {-1, 2}}), (Shape{7, 3, 2}));
+  EXPECT_EQ((Shape{1 << 30, 1}).with({{0, 1}, {1, 1 << 30}}), (Shape{1, 1 << 30}));
+  EXPECT_THROW((void)shape.with({{3, 1}}), ShapeError);
+  EXPECT_THROW((void)shape.with({{-4, 1}}), ShapeError);
+  EXPECT_THROW((void)(Shape{1 << 30, 1}).with({{1, 1 << 30}}), ShapeError);
+}
+
+TEST(Shape, LosesItsLastExtent) {
+  EXPECT_EQ((Shape{2, 3}).without_back(), (Shape{2}));
+  EXPECT_EQ((Shape{2}).without_back(), Shape());
+  EXPECT_THROW((void)Shape().without_back(), ShapeError);
+}
+
 TEST(Shape, RefusesWhatIsNoShape) {
   EXPECT_THROW((Shape{1, 1, 1, 1, 1}), ShapeError);
   EXPECT_THROW((Shape{2, -1}), ShapeError);
