@@ -26,14 +26,14 @@ struct Settings {
 
 // What somebody asked for; what is not set leaves the setting as it was.
 struct Overrides {
-  std::optional<bool> partition_activations;
-  std::optional<bool> contiguous_memory_optimization;
-  std::optional<bool> cpu_checkpointing;
-  std::optional<std::int64_t> number_checkpoints;
-  std::optional<Bytes> slab_bytes;
-  std::optional<Bytes> host_memory_limit;
-  std::optional<bool> synchronize_checkpoint_boundary;
-  std::optional<bool> profile;
+  std::optional<bool> partition_activations = std::nullopt;
+  std::optional<bool> contiguous_memory_optimization = std::nullopt;
+  std::optional<bool> cpu_checkpointing = std::nullopt;
+  std::optional<std::int64_t> number_checkpoints = std::nullopt;
+  std::optional<Bytes> slab_bytes = std::nullopt;
+  std::optional<Bytes> host_memory_limit = std::nullopt;
+  std::optional<bool> synchronize_checkpoint_boundary = std::nullopt;
+  std::optional<bool> profile = std::nullopt;
 };
 
 Settings apply(Settings settings, const Overrides& overrides);

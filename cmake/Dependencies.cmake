@@ -1,8 +1,5 @@
 # Everything comes from the distribution's packages; scripts/install-dependencies names them. Of what the project around
 # this one has, nothing is looked for again.
-
-# Who links Retape from elsewhere in a build has to see what it stands on.
-set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
 
 find_package(Threads REQUIRED)

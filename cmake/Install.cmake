@@ -29,7 +29,8 @@ install(
 
 configure_package_config_file(cmake/retapeConfig.cmake.in ${PROJECT_BINARY_DIR}/retapeConfig.cmake
                               INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/retapeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/retapeConfigVersion.cmake VERSION ${version}
+                                 COMPATIBILITY SameMinorVersion)
 install(
   FILES ${PROJECT_BINARY_DIR}/retapeConfig.cmake ${PROJECT_BINARY_DIR}/retapeConfigVersion.cmake
         cmake/FindOneDNN.cmake cmake/FindHighway.cmake

@@ -1,18 +1,23 @@
 # How the libraries and programs of this tree are declared. Whatever a user's target must not get is in retape_flags.
 
 add_library(retape_flags INTERFACE)
-# A designated initialiser names what differs from the defaults; leaving the rest out is the point of it.
-target_compile_options(retape_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
+if(PROJECT_IS_TOP_LEVEL)
+  # A designated initialiser names what differs from the defaults; leaving the rest out is the point of it.
+  target_compile_options(retape_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
+  if(RETAPE_WERROR)
+    target_compile_options(retape_flags INTERFACE -Werror)
+  endif()
+  if(gcc12)
+    # It sees overlapping copies in std::string's operator+ that are not there (GCC bug 105651).
+    target_compile_options(retape_flags INTERFACE -Wno-restrict)
+  endif()
+else()
+  # The warnings that a user asks for, of all targets it may be, are about the user's sources.
+  target_compile_options(retape_flags INTERFACE -w)
+endif()
 # Libraries can be linked into shared ones of users; calls inside them are as direct as if they could not.
 target_compile_options(retape_flags INTERFACE -fno-semantic-interposition)
 target_link_libraries(retape_flags INTERFACE OpenMP::OpenMP_CXX)
-if(RETAPE_WERROR)
-  target_compile_options(retape_flags INTERFACE -Werror)
-endif()
-if(gcc12)
-  # It sees overlapping copies in std::string's operator+ that are not there (GCC bug 105651).
-  target_compile_options(retape_flags INTERFACE -Wno-restrict)
-endif()
 if(RETAPE_SANITIZE)
   # The sanitizers' own instructions make GCC lose track of what is initialised.
   target_compile_options(retape_flags INTERFACE -fsanitize=${RETAPE_SANITIZE} -fno-omit-frame-pointer
@@ -56,7 +61,7 @@ function(retape_library name)
     set(scope PUBLIC)
     add_library(${target} STATIC ${sources}) # whatever BUILD_SHARED_LIBS says
     target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:retape_flags> ${ARG_PRIVATE})
-    retape_compile_as_cxx20(${target})
+    retape_compile_alike(${target})
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   else()
     set(scope INTERFACE)
@@ -66,11 +71,10 @@ function(retape_library name)
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
   target_link_libraries(${target} ${scope} ${ARG_DEPENDS})
   target_compile_features(${target} ${scope} cxx_std_20)
-  # The warnings that a user asks for are about the user's sources.
   if(PROJECT_IS_TOP_LEVEL)
     set(system "")
   else()
-    set(system SYSTEM)
+    set(system SYSTEM) # no warnings of headers either
   endif()
   target_include_directories(${target} ${system} ${scope} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
   if(RETAPE_INSTALL AND NOT ARG_INTERNAL)
@@ -86,13 +90,14 @@ function(retape_program name)
   add_executable(${target} ${ARG_SOURCES})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name})
   target_link_libraries(${target} PRIVATE retape_flags ${ARG_DEPENDS})
-  retape_compile_as_cxx20(${target})
+  retape_compile_alike(${target})
   if(PROJECT_IS_TOP_LEVEL)
     add_custom_target(${name} DEPENDS ${target})
   endif()
 endfunction()
 
-# Without GNU's extensions, which contract a * b + c: every build must give the same bits.
-function(retape_compile_as_cxx20 target)
-  set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
+# Whatever the project around this one says. Without GNU's extensions, which contract a * b + c: every build must give the
+# same bits. Sources are compiled one by one, since each has names of its own.
+function(retape_compile_alike target)
+  set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF UNITY_BUILD OFF)
 endfunction()

@@ -78,6 +78,9 @@ void print_start(const Config& config, const Gpt& model, const data::Dataset& da
   show(fmt::format("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n",
                    on_one_line(config.run.name), model.parameter_count(), dataset.train.size(), dataset.val.size(),
                    dataset.vocab, memory_table(plan)));
+  if (const std::string sampled = data::describe_sampled(dataset.fingerprint.value()); !sampled.empty()) {
+    show(sampled + "\n");
+  }
 }
 
 // The loop over the steps of one run.
@@ -180,9 +183,9 @@ class TrainingLoop {
     } catch (const OutOfMemory&) {
       throw;                            // no fault of the weights
     } catch (const DataError& error) {  // nor is this one
-      fail<DataError>("{}; {}", error.what(), last_good_checkpoint(done + 1));
+      fail<DataError>("{}; {}", Whole{error.what()}, last_good_checkpoint(done + 1));
     } catch (const Error& error) {
-      fail("{}; {}", Whole{error.what()}, last_good_checkpoint(step));
+      fail("{}; {}", Whole{error.what()}, last_good_checkpoint(done));
     }
   }
 

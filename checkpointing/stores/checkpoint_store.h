@@ -30,7 +30,7 @@ struct StoreOptions {
   bool host = false;
   std::int64_t number_checkpoints = 0;  // the slab holds this many times its first tensor; 0 leaves it to slab_bytes
   Bytes slab_bytes = 0;                 // both 0 with contiguous: measures how large a slab would have to be
-  std::optional<Bytes> host_limit;      // of host memory
+  std::optional<Bytes> host_limit = std::nullopt;  // of host memory
 };
 
 struct StoreStats {

@@ -21,10 +21,10 @@ class Machine;
 
 struct DeviceOptions {
   DeviceKind kind = DeviceKind::cpu;
-  int threads = 0;                        // worker threads of the cpu device; 0 takes every processor
-  std::optional<Bytes> memory_limit;      // behave as if the device had this much
-  DeviceKind modelled = DeviceKind::cpu;  // the device whose workspaces the meta device predicts
-  std::string memory_name;                // what messages call the memory; empty takes the name of the kind
+  int threads = 0;                                   // worker threads of the cpu device; 0 takes every processor
+  std::optional<Bytes> memory_limit = std::nullopt;  // behave as if the device had this much
+  DeviceKind modelled = DeviceKind::cpu;             // the device whose workspaces the meta device predicts
+  std::string memory_name = {};                      // what messages call the memory; empty takes the name of the kind
 };
 
 class Device {
