@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "data/files/follow_links.h"
 #include "nn/base/error.h"
 
 namespace retape::data {
@@ -20,23 +21,6 @@ constexpr std::string_view kMark = ".retape-tmp.";
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-}
-
-// Where a chain of symbolic links leads, which need not exist.
-std::filesystem::path follow_links(std::filesystem::path path) {
-  constexpr int kLongestChain = 40;  // as in the kernel
-  const std::filesystem::path start = path;
-  std::error_code error;
-  for (int links = 0; std::filesystem::is_symlink(path, error); ++links) {
-    if (links == kLongestChain) {
-      fail_io(start, "follow its links", ELOOP);
-    }
-    path = path.parent_path() / std::filesystem::read_symlink(path, error);
-    if (error) {
-      fail_io(start, "follow its links", error.value());
-    }
-  }
-  return path;
 }
 
 // Makes a rename in the folder durable.

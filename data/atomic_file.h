@@ -41,6 +41,8 @@ class AtomicFile {
   void commit();
 
   const std::filesystem::path& path() const { return path_; }
+  // Where the bytes lie until then; empty once they are in place.
+  const std::filesystem::path& temporary() const { return temporary_; }
   std::int64_t written_bytes() const { return written_bytes_; }
 
  private:

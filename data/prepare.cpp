@@ -6,6 +6,9 @@
 #include "data/dataset.h"
 #include "data/files/file_descriptor.h"
 #include "data/files/input_file.h"
+#include "data/files/json.h"
+#include "data/files/output_mark.h"
+#include "data/marked_file.h"
 #include "data/match_files.h"
 #include "data/tokenizer.h"
 #include "nn/base/error.h"
@@ -14,13 +17,30 @@ namespace retape::data {
 
 namespace {
 
+constexpr const char* kCommand = "prepare";
+
+bool is_same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code absent;
+  return std::filesystem::equivalent(a, b, absent);
+}
+
 // Text is easily named by mistake where its tokens should go.
-void check_output(const std::filesystem::path& output, const InputFiles& inputs) {
-  for (const auto& input : inputs) {
-    std::error_code ignored;
-    require<ConfigError>(!std::filesystem::equivalent(output, input->path(), ignored),
-                         "[prepare] output: {} is one of the inputs", output.string());
+void check_outputs(const PrepareConfig& config, const std::vector<std::filesystem::path>& inputs,
+                   const std::filesystem::path& tokenizer_output) {
+  OutputRules rules{.place = "[prepare] output", .command = kCommand, .read = inputs, .force = config.force};
+  if (is_tokenizer_file(config.tokenizer)) {
+    rules.read.emplace_back(config.tokenizer);
   }
+  require_replaceable_beside(config.output, rules);
+  if (!is_same_file(tokenizer_output, config.tokenizer)) {
+    require_replaceable(tokenizer_output, rules, [&] { return has_json_mark(tokenizer_output, kCommand); });
+  }
+}
+
+std::string marked(const Tokenizer& tokenizer) {
+  nlohmann::json json = parse_json(tokenizer.to_json(), "[prepare] tokenizer");
+  json[kMarkKey] = kCommand;
+  return json.dump();
 }
 
 // Of a symbolic link what it leads to, as AtomicFile writes it.
@@ -43,8 +63,11 @@ PrepareResult prepare(const PrepareConfig& config) {
   require<ConfigError>(config.format == FileFormat::kU16 || config.format == FileFormat::kLlmc,
                        "[prepare] format: expected u16 or llmc, got {}", to_string(config.format));
 
-  const InputFiles files = open_files(match_files(config.inputs));
-  check_output(config.output, files);
+  const std::vector<std::filesystem::path> paths = match_files(config.inputs);
+  const std::filesystem::path tokenizer_output =
+      config.tokenizer_output.empty() ? tokenizer_path_of(config.output) : config.tokenizer_output;
+  check_outputs(config, paths, tokenizer_output);
+  const InputFiles files = open_files(paths);
   const FileTexts texts(files);
   const auto tokenizer = make_tokenizer(config.tokenizer, texts.named());
   std::vector<Token> tokens;
@@ -53,21 +76,22 @@ PrepareResult prepare(const PrepareConfig& config) {
     tokens.insert(tokens.end(), more.begin(), more.end());
   }
 
-  PrepareResult result{static_cast<std::int64_t>(files.size()), static_cast<std::int64_t>(tokens.size()),
-                       tokenizer->vocab_size(), config.tokenizer_output};
-  if (result.tokenizer_output.empty()) {
-    result.tokenizer_output = tokenizer_path_of(config.output);
-  }
+  const PrepareResult result{static_cast<std::int64_t>(files.size()), static_cast<std::int64_t>(tokens.size()),
+                             tokenizer->vocab_size(), tokenizer_output};
   AtomicFile token_file(config.output);
-  AtomicFile tokenizer_file(result.tokenizer_output);
   write_tokens(token_file, tokens, config.format);
-  tokenizer_file.write(tokenizer->to_json());
   token_file.sync();
+  if (is_same_file(tokenizer_output, config.tokenizer)) {
+    commit_with_mark(token_file, kCommand);
+    return result;
+  }
+  AtomicFile tokenizer_file(tokenizer_output);
+  tokenizer_file.write(marked(*tokenizer));
   tokenizer_file.sync();
   // A kill in between must leave no tokens rather than the old ones beside another vocabulary.
   remove_old(config.output);
   tokenizer_file.commit();
-  token_file.commit();
+  commit_with_mark(token_file, kCommand);
   return result;
 }
 

@@ -16,6 +16,7 @@ struct PrepareConfig {
   FileFormat format = FileFormat::kU16;    // or kLlmc
   std::filesystem::path output;            // the token file
   std::filesystem::path tokenizer_output;  // empty: tokenizer_path_of(output), where open_dataset looks for it
+  bool force = false;                      // replaces files that prepare() did not write
 };
 
 struct PrepareResult {
@@ -25,10 +26,11 @@ struct PrepareResult {
   std::filesystem::path tokenizer_output;
 };
 
-// Writes the token file and the tokenizer. Both are on disk before either is put in place, so an error in writing, a
-// full disk among them, leaves what was there. A kill, or an error in putting them in place, may leave no token file,
-// and never one beside the tokenizer of another.
-// Throws DataError and ConfigError.
+// Writes the token file and the tokenizer, marked as its own (files/output_mark.h); it replaces no others, and no file
+// that it reads, but a tokenizer that is read from where it would be written stays as it is. Both are on disk before
+// either is put in place, so an error in writing, a full disk among them, leaves what was there. A kill, or an error in
+// putting them in place, may leave no token file, and never one beside the tokenizer of another. Throws DataError and
+// ConfigError.
 PrepareResult prepare(const PrepareConfig& config);
 
 }  // namespace retape::data

@@ -142,6 +142,10 @@ std::string config_file(const Arguments& arguments) {
   return arguments.before.file.empty() ? arguments.after.file : arguments.before.file;
 }
 
+OutputOptions output_options(const Arguments& arguments) {
+  return {.config_file = config_file(arguments), .force = arguments.force};
+}
+
 Config config_of(const Arguments& arguments, PolicyOf policy = PolicyOf::config) {
   const auto& [before, after] = std::tie(arguments.before, arguments.after);
   require<CommandLineError>(before.file.empty() || after.file.empty(), "--config: expected one file, got {} and {}",
@@ -165,7 +169,7 @@ int train_with_warnings(const Arguments& arguments) {
   const Config config = config_of(arguments);
   print_warnings(warnings_of(config, machine_cores()));
   print_warnings(warnings_of_training(config));
-  return train(config, {.config_file = config_file(arguments), .force = arguments.force});
+  return train(config, output_options(arguments));
 }
 
 std::vector<Command> add_commands(CLI::App& program, Arguments& arguments) {
@@ -195,18 +199,24 @@ std::vector<Command> add_commands(CLI::App& program, Arguments& arguments) {
                               "  trainer plan --config configs/gpt2-124m.toml --set model.vocab=50257\n",
                               [=, &arguments] { return print_plan(config(), arguments.plan_as_json); });
   plan->add_flag("--json", arguments.plan_as_json, "print one JSON object");
-  CLI::App* study_parser = add_of_run(
-      "study", "run policies of activation checkpointing and compare them",
-      "  trainer study --config configs/gpt.toml --policies none,full --steps 6\n",
-      [&arguments] { return study(with_warnings(config_of(arguments, PolicyOf::command)), arguments.study); });
+  CLI::App* study_parser =
+      add_of_run("study", "run policies of activation checkpointing and compare them",
+                 "  trainer study --config configs/gpt.toml --policies none,full --steps 6\n", [&arguments] {
+                   return study(with_warnings(config_of(arguments, PolicyOf::command)), arguments.study,
+                                output_options(arguments));
+                 });
   add_study_options(*study_parser, arguments.study);
+  add_force(*study_parser, arguments.force);
   CLI::App* prepare_parser =
       add("prepare", "encode text to a token file", "  trainer prepare --input 'books/*.txt' --output books.bin\n",
           [&arguments] { return prepare(arguments.prepare); });
   add_prepare_options(*prepare_parser, arguments.prepare);
-  CLI::App* export_parser = add_of_run("export", "write the weights as safetensors with Hugging Face names",
-                                       "  trainer export --config configs/gpt.toml --output gpt.safetensors\n",
-                                       [=, &arguments] { return export_model(config(), arguments.export_path); });
+  add_force(*prepare_parser, arguments.prepare.force);
+  CLI::App* export_parser =
+      add_of_run("export", "write the weights as safetensors with Hugging Face names",
+                 "  trainer export --config configs/gpt.toml --output gpt.safetensors\n",
+                 [=, &arguments] { return export_model(config(), arguments.export_path, output_options(arguments)); });
+  add_force(*export_parser, arguments.force);
   export_parser->add_option("--output", arguments.export_path, "file to write")->required()->type_name("FILE");
   add("doctor", "say what this machine and build can do", "  trainer doctor\n", [] { return doctor(); });
   return commands;

@@ -105,17 +105,28 @@ int print_sample(const Config& config, const SampleCommand& command) {
 }
 
 int prepare(const PrepareCommand& command) {
+  for (const std::filesystem::path& output :
+       {std::filesystem::path(command.output), data::tokenizer_path_of(command.output)}) {
+    require_none_of_a_run(output, "[prepare] output");
+  }
   const data::PrepareResult result = data::prepare({.inputs = command.inputs,
                                                     .tokenizer = command.tokenizer,
                                                     .format = data::parse_format(command.format),
-                                                    .output = command.output});
+                                                    .output = command.output,
+                                                    .force = command.force});
   fmt::print("{} tokens of {} files, vocabulary {}: {} and {}\n", result.tokens, result.files, result.vocab,
              command.output, result.tokenizer_output.string());
   return 0;
 }
 
-int export_model(const Config& config, const std::string& output) {
+int export_model(const Config& config, const std::string& output, const OutputOptions& options) {
   const std::optional<Checkpoint> checkpoint = trained(config);
+  data::OutputRules rules = output_rules(config, options, "export");
+  if (checkpoint) {
+    rules.read.push_back(checkpoint->path());
+  }
+  require_replaceable(output, rules, [&output] { return is_export(output); });
+  require_none_of_a_run(output, rules.place);
   const TrainedModel trained(config, checkpoint, vocab_of(config, checkpoint));
   export_weights(output, trained.learner->model());
   fmt::print("{} parameters in {}\n", trained.learner->model().parameter_count(), output);

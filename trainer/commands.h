@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "trainer/config.h"
+#include "trainer/run/outputs.h"
 #include "trainer/sampling.h"
 
 namespace retape::trainer {
@@ -28,12 +29,14 @@ struct PrepareCommand {
   std::string output;
   std::string tokenizer = "char";
   std::string format = "u16";
+  bool force = false;  // replaces files that it did not write
 };
 // Encodes text files into one token file, with its tokenizer beside it.
 int prepare(const PrepareCommand& command);
 
 // Writes the weights of the run's newest checkpoint, or of model.init_from where there is none, as safetensors.
-int export_model(const Config& config, const std::string& output);
+// Replaces what an export wrote, and no file that it reads; throws DataError for others.
+int export_model(const Config& config, const std::string& output, const OutputOptions& options = {});
 
 // Prints what this machine and this build can do.
 int doctor();

@@ -5,12 +5,15 @@
 #include <cstring>
 #include <set>
 
+#include "data/files/output_mark.h"
+
 namespace retape::trainer {
 namespace {
 
 constexpr std::string_view kPrefix = "transformer.";
 constexpr std::string_view kTokenTable = "transformer.wte.weight";
 constexpr std::string_view kHead = "lm_head.weight";
+constexpr const char* kExport = "export";  // the command whose mark exports carry
 
 // IEEE half precision: 5 exponent bits, 10 fraction bits.
 float from_half(std::uint16_t half) {
@@ -173,7 +176,17 @@ void export_weights(const std::filesystem::path& path, const Gpt& model) {
   for (const nn::Parameter* parameter : model.parameters()) {
     tensors.push_back(named_bytes(parameter->name(), parameter->weight()));
   }
-  write_safetensors(path, tensors, {{"format", "pt"}});
+  write_safetensors(path, tensors, {{"format", "pt"}, {data::kMarkKey, kExport}});
+}
+
+bool is_export(const std::filesystem::path& path) {
+  try {
+    const SafetensorsFile file(path);
+    const auto mark = file.metadata().find(data::kMarkKey);
+    return mark != file.metadata().end() && mark->second == kExport;
+  } catch (const DataError&) {
+    return false;  // some other file
+  }
 }
 
 }  // namespace retape::trainer

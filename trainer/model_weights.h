@@ -21,8 +21,10 @@ void require_weights(const std::filesystem::path& path, const GptShape& shape);
 // The vocabulary of the file's model: the rows of its token table. Throws DataError for a file without one.
 std::int64_t vocab_in(const std::filesystem::path& path);
 
-// Writes every parameter as F32.
+// Writes every parameter as F32, and that an export did it.
 void export_weights(const std::filesystem::path& path, const Gpt& model);
+// Whether export_weights() wrote the file.
+bool is_export(const std::filesystem::path& path);
 
 // A tensor of the host's memory as the file format sees it. The bytes live as long as the tensor.
 NamedBytes named_bytes(std::string name, const nn::Tensor& tensor);

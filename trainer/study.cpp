@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "data/atomic_file.h"
+#include "data/files/output_mark.h"
+#include "data/marked_file.h"
 #include "trainer/commands/report_header.h"
 #include "trainer/memory_plan.h"
 #include "trainer/opened_run.h"
@@ -17,6 +19,8 @@
 
 namespace retape::trainer {
 namespace {
+
+constexpr const char* kCommand = "study";
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -128,19 +132,22 @@ struct ReportFiles {
   data::AtomicFile json;
 };
 
-ReportFiles open_report_files(const std::filesystem::path& folder) {
+ReportFiles open_report_files(const std::filesystem::path& folder, const data::OutputRules& rules) {
+  const std::filesystem::path json = folder / "study.json";
+  data::require_replaceable_beside(folder / "study.csv", rules);
+  data::require_replaceable(json, rules, [&] { return data::has_json_mark(json, rules.command); });
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   require<DataError>(!error, "[study] output: {} cannot be made: {}", folder.string(), error.message());
-  return {.csv = data::AtomicFile(folder / "study.csv"), .json = data::AtomicFile(folder / "study.json")};
+  return {.csv = data::AtomicFile(folder / "study.csv"), .json = data::AtomicFile(json)};
 }
 
-void report(const std::filesystem::path& folder, const StudyFindings& findings) {
+void report(const std::filesystem::path& folder, const data::OutputRules& rules, const StudyFindings& findings) {
   fmt::print("{}\n", study_table(findings));
-  ReportFiles files = open_report_files(folder);
+  ReportFiles files = open_report_files(folder, rules);
   files.csv.write(study_csv(findings));
   files.json.write(study_json(findings));
-  files.csv.commit();
+  data::commit_with_mark(files.csv, kCommand);
   files.json.commit();
   fmt::print("the same, and more, in {} and {}\n", files.csv.path().string(), files.json.path().string());
 }
@@ -157,7 +164,7 @@ StudyFindings begin_findings(const Config& config, const data::Dataset& dataset,
 
 }  // namespace
 
-int study(const Config& config, const StudyCommand& command) {
+int study(const Config& config, const StudyCommand& command, const OutputOptions& options) {
   require<ConfigError>(command.steps >= 2, "--steps: expected at least 2, of which the first is not timed, got {}",
                        command.steps);
   require<ConfigError>(command.repeats >= 1, "--repeats: expected at least 1, got {}", command.repeats);
@@ -176,12 +183,14 @@ int study(const Config& config, const StudyCommand& command) {
   require<OutOfMemory>(any_fits, "{}", planned.front().refusal);
   open_device(studied);  // refuses one that there is not, before a folder is made
   const std::filesystem::path folder = command.output.empty() ? config.run.out_dir : command.output;
-  open_report_files(folder);  // finds out that they can be written, before hours are spent on what goes into them
+  const data::OutputRules rules = output_rules(config, options, kCommand);
+  open_report_files(folder,
+                    rules);  // finds out that they can be written, before hours are spent on what goes into them
   StudyFindings findings = begin_findings(config, dataset, command, policies, planned);
   const StopSignals signals;
   run_all(planned, dataset, command.repeats, signals, findings);
   if (findings.repeats > 0) {
-    report(folder, findings);
+    report(folder, rules, findings);
   }
   if (const std::optional<int> signal = signals.received()) {
     fmt::print("{}: {} of {} rounds were finished\n", strsignal(*signal), findings.repeats, command.repeats);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "trainer/config.h"
+#include "trainer/run/outputs.h"
 
 namespace retape::trainer {
 
@@ -21,9 +22,10 @@ struct StudyCommand {
 // gradients, which a training does not take. A policy that does not fit is a row that says so. A signal to stop ends
 // the study with the rounds that are finished.
 //
-// Returns the exit status: 0, or 128 + the signal's number. Throws ConfigError for a list that is none, fewer than 2
+// Returns the exit status: 0, or 128 + the signal's number. Throws DataError for files in the way that
+// no study wrote, before anything runs; ConfigError for a list that is none, fewer than 2
 // steps or no repeat; OutOfMemory where no policy fits; Error, when all else is done, where a policy has other bits
 // than the first.
-int study(const Config& config, const StudyCommand& command);
+int study(const Config& config, const StudyCommand& command, const OutputOptions& options = {});
 
 }  // namespace retape::trainer

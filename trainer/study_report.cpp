@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "data/files/output_mark.h"
 #include "nn/base/error.h"
 #include "trainer/plan_command.h"
 
@@ -218,7 +219,8 @@ std::string study_csv(const StudyFindings& findings) {
 }
 
 std::string study_json(const StudyFindings& findings) {
-  ordered_json json = findings.header;
+  ordered_json json{{data::kMarkKey, "study"}};
+  json.update(findings.header);
   json.update({{"steps", findings.steps}, {"repeats", findings.repeats}, {"policies", ordered_json::array()}});
   for (const PolicyFindings& policy : findings.policies) {
     json["policies"].push_back(policy.refusal.empty() ? to_json(policy, summarise(policy, findings))

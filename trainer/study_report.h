@@ -52,7 +52,8 @@ double median(std::vector<double> values);
 std::string study_table(const StudyFindings& findings);
 // A line per policy below a line of names; bytes and milliseconds. The last columns are those of report_header().
 std::string study_csv(const StudyFindings& findings);
-// {..., "steps", "repeats", "policies": [{"policy", ..., "predicted_by_tag": {...}, "by_tag": {...}, ..., "step_ms":
+// {"retape": "study", ..., "steps", "repeats", "policies": [{"policy", ..., "predicted_by_tag": {...}, "by_tag": {...},
+// ..., "step_ms":
 // [...],
 //   "losses", "grad_hashes"}]}, tags with their bytes at the peak; of a policy that does not fit "policy",
 // "predicted_peak_bytes", "predicted_by_tag" and "refusal". It begins as every report does (commands/report_header.h).

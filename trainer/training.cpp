@@ -36,10 +36,14 @@ struct FoundFiles {
 
 // Throws DataError for files that are in the way.
 FoundFiles look_through(const Config& config, const std::optional<Checkpoint>& checkpoint,
-                        const TrainOptions& options) {
+                        const OutputOptions& options) {
   const std::filesystem::path out_dir = config.run.out_dir;
   FoundFiles found{.rows = {}, .settings = place_settings(out_dir, options.config_file, options.force)};
   require_metrics_of_run(out_dir, options.force);
+  const data::OutputRules rules = output_rules(config, options, "train");
+  for (const std::filesystem::path& file : {metrics_in(out_dir), found.settings.file}) {
+    require_replaceable(file, rules, [] { return true; });  // which has been seen to
+  }
   if (checkpoint) {
     found.rows = read_earlier_rows(metrics_in(out_dir), saved_position(*checkpoint));
     std::error_code ignored;
@@ -59,7 +63,8 @@ FoundFiles look_through(const Config& config, const std::optional<Checkpoint>& c
 
 // Makes the folder of the run if it is missing, takes its lock where that is not held yet, and finds out whether
 // everything that comes later can be written.
-void make_out_dir(const Config& config, const TrainOptions& options, const SettingsPlace& settings, RunFolder& folder) {
+void make_out_dir(const Config& config, const OutputOptions& options, const SettingsPlace& settings,
+                  RunFolder& folder) {
   folder.make();
   if (config.train.resume == "never") {
     const std::filesystem::path moved = move_earlier_run(folder.path(), options.config_file);
@@ -338,7 +343,7 @@ std::optional<int> run_until_signal(TrainingLoop& loop) {
 
 }  // namespace
 
-int train(const Config& config, const TrainOptions& options) {
+int train(const Config& config, const OutputOptions& options) {
   const auto started = std::chrono::steady_clock::now();
   if (config.run.device == DeviceChoice::meta) {
     return print_memory(config);

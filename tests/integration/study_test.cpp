@@ -110,14 +110,14 @@ TEST_F(Study, HasTheBitsAndTheMemoryOfTraining) {
   EXPECT_EQ(full.at("activation_peak_bytes"), rows[2].at("activation_peak_bytes"));
 }
 
-TEST_F(Study, TouchesNothingButItsTwoFiles) {
+TEST_F(Study, TouchesNothingButItsTwoFilesAndAMark) {
   train("run");
   const std::string metrics_before = bytes_of(out_dir("run") / "metrics.jsonl");
   const CheckpointContents checkpoint_before = newest_checkpoint("run");
   const auto files = [&] { return std::distance(std::filesystem::recursive_directory_iterator(out_dir("run")), {}); };
   const auto files_before = files();
   ASSERT_TRUE(study("run", "none,full").ok());
-  EXPECT_EQ(files(), files_before + 2);
+  EXPECT_EQ(files(), files_before + 3);
   EXPECT_EQ(bytes_of(out_dir("run") / "metrics.jsonl"), metrics_before);
   EXPECT_EQ(newest_checkpoint("run"), checkpoint_before);
 

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
 
 #include "data/files/file_descriptor.h"
+#include "data/files/json.h"
 #include "nn/base/error.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/settings_file.h"
@@ -63,7 +63,12 @@ struct Row {
 };
 
 std::optional<Row> parse_row(const std::string& line) {
-  const json row = json::parse(line, nullptr, false);
+  json row;
+  try {
+    row = data::parse_json(line, "a row");
+  } catch (const DataError&) {
+    return std::nullopt;  // such as one that a kill cut short
+  }
   if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer()) {
     return std::nullopt;
   }

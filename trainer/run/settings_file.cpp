@@ -7,7 +7,7 @@
 
 #include "data/atomic_file.h"
 #include "data/files/checksum.h"
-#include "data/mapped_file.h"
+#include "data/files/read_text.h"
 #include "nn/base/error.h"
 #include "trainer/checkpoint_files.h"
 #include "trainer/config_writer.h"
@@ -26,10 +26,11 @@ std::string first_line(std::string_view settings) {
                      data::checksum(std::as_bytes(std::span(settings))));
 }
 
-// Empty where there is no regular file that can be read.
+// Empty where there is no file that can be read, or one too large to be of settings.
 std::string contents(const std::filesystem::path& file) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 20;
   try {
-    return std::string(data::MappedFile(file).text());
+    return data::read_text(file, kMostBytes);
   } catch (const DataError&) {
     return {};
   }

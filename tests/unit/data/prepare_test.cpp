@@ -81,15 +81,19 @@ TEST_F(PrepareTest, AnErrorLeavesWhatWasThere) {
   config_.tokenizer_output = dir_ / "none/t.json";
   EXPECT_THROW(prepare(config_), DataError);
   EXPECT_EQ(dir_.read("corpus.bin"), before);
-  EXPECT_EQ(dir_.files(), 3U);  // text, corpus.bin and its tokenizer
+  EXPECT_EQ(dir_.files(), 4U);  // text, corpus.bin with its mark, its tokenizer
 }
 
 TEST_F(PrepareTest, FollowsALinkToTheTokens) {
   dir_.write("disk/tokens.bin", "old!");
   std::filesystem::create_symlink(dir_ / "disk/tokens.bin", config_.output);
+  EXPECT_THAT([&] { prepare(config_); }, ThrowsMessage<DataError>(HasSubstr("not written by prepare")));
+  config_.force = true;
   EXPECT_EQ(prepare(config_).tokens, 18);
   EXPECT_TRUE(std::filesystem::is_symlink(config_.output));
   EXPECT_EQ(dir_.read("disk/tokens.bin").size(), 2 * 18U);
+  config_.force = false;
+  EXPECT_NO_THROW(prepare(config_));
 }
 
 using Texts = std::array<std::string, 2>;

@@ -1,0 +1,14 @@
+// Writes a file that has its mark beside it (data/files/output_mark.h).
+#pragma once
+
+#include <string_view>
+
+#include "data/atomic_file.h"
+
+namespace retape::data {
+
+// Commits the file and its mark. The mark comes first: a kill between the two leaves a former file that is no longer
+// taken for the command's, and nothing is lost by that.
+void commit_with_mark(AtomicFile& file, std::string_view command);
+
+}  // namespace retape::data
