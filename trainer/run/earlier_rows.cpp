@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -62,19 +63,20 @@ struct Row {
   bool resumed = false;
 };
 
+// Nothing where the line is no row.
 std::optional<Row> parse_row(const std::string& line) {
-  json row;
   try {
-    row = data::parse_json(line, "a row");
+    const json row = data::parse_json(line, "row");
+    if (!row.is_object() || !row.contains("step")) {
+      return std::nullopt;
+    }
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() - 1;  // one more is a step too
+    return Row{.step = data::integer_of(row["step"], "step", 0, kMost),
+               .is_evaluation = row.contains("val_loss"),
+               .resumed = row.contains("resumed")};
   } catch (const DataError&) {
-    return std::nullopt;  // such as one that a kill cut short
-  }
-  if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer()) {
     return std::nullopt;
   }
-  return Row{.step = row["step"].get<std::int64_t>(),
-             .is_evaluation = row.contains("val_loss"),
-             .resumed = row.contains("resumed")};
 }
 
 // Finds the steps without a row.

@@ -47,6 +47,8 @@ TEST_F(EarlierRowsTest, AreThereOnce) {
 
 TEST_F(EarlierRowsTest, ThatAreNoneAreLeftOut) {
   EXPECT_EQ(read("\nnotes\n[1]\n{\"step\": 1.5}\n{\"loss\": 1}\n" + step(0), {.step = 1}).kept, step(0));
+  const std::string out_of_range = "{\"step\": -1}\n{\"step\": 18446744073709551615}\n{\"step\": 0, \"step\": 0}\n";
+  EXPECT_EQ(read(out_of_range + "{\"step\": " + std::string(100'000, '[') + "\n" + step(0), {.step = 1}).kept, step(0));
 }
 
 TEST_F(EarlierRowsTest, ThatAreMissingAreNamed) {
