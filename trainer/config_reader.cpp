@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "trainer/config/toml_nesting.h"
 #include "trainer/config_schema.h"
 #include "trainer/config_writer.h"
 #include "trainer/nearest_name.h"
@@ -240,8 +241,13 @@ std::string contents_of(const std::filesystem::path& file) {
 }
 
 toml::table parse_file(const std::filesystem::path& file, const Source& source) {
+  const std::string text = contents_of(file);
+  if (const std::size_t deep = find_deep_key(text); deep != std::string::npos) {
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(deep), '\n');
+    fail<ConfigError>("{}:{}: expected keys of at most {} names, got more", source.name(), line, kMostNamesInKey);
+  }
   try {
-    return toml::parse(contents_of(file), file.string());
+    return toml::parse(text, file.string());
   } catch (const toml::parse_error& error) {
     fail<ConfigError>("{}: not valid TOML: {}", source.at(error.source()), on_one_line(error.description()));
   }
@@ -260,7 +266,7 @@ std::optional<toml::table> parse_as_text(string_view value) {
 
 std::optional<toml::table> parse_as_toml(string_view value) {
   const bool is_one_line = value.find('\n') == string_view::npos;  // else it could be more than a value
-  if (!is_one_line || value.size() > kLargestFile) {
+  if (!is_one_line || value.size() > kLargestFile || find_deep_key(value) != string_view::npos) {
     return std::nullopt;
   }
   try {

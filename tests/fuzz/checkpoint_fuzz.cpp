@@ -5,6 +5,7 @@
 #include "tests/support/forged_checkpoint.h"
 #include "trainer/config_loader.h"
 #include "trainer/run/saved_data.h"
+#include "trainer/run/saved_data.h"
 #include "trainer/run_state.h"
 
 using namespace retape;
@@ -34,6 +35,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     trainer::saved_tokenizer(checkpoint);
     trainer::sampler_state(checkpoint);
     trainer::changed_settings(checkpoint, config);
+    trainer::changed_data(checkpoint, {.fingerprint = data::Fingerprint()});
     trainer::changed_data(checkpoint, {.fingerprint = data::Fingerprint()});
     trainer::require_can_go_on(checkpoint, config);
   });

@@ -248,8 +248,7 @@ TEST_F(ConfigReader, NestingEndsBeforeTheStackDoes) {
   while (key.size() < 60'000) {
     key += ".a";
   }
-  EXPECT_THAT(refusal(key + " = 1\n"), HasSubstr("gpt.toml:1:1: unknown table \"a\""));
-  EXPECT_THAT(refusal(key + " = 1\n!"), HasSubstr("gpt.toml:2:1: not valid TOML"));
+  EXPECT_EQ(refusal("\n" + key + " = 1\n"), "gpt.toml:2: expected keys of at most 8 names, got more");
   EXPECT_THAT(refusal("x = " + std::string(60'000, '[')), HasSubstr("not valid TOML"));
   EXPECT_THAT(refusal_of_set({"run.seed={" + key + "=1}"}), HasSubstr("run.seed: expected an integer"));
 }
