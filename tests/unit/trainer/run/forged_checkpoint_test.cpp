@@ -9,6 +9,7 @@
 #include "tests/support/temp_dir.h"
 #include "trainer/config_loader.h"
 #include "trainer/opened_run.h"
+#include "trainer/run/saved_data.h"
 #include "trainer/run_state.h"
 
 namespace retape::trainer {
@@ -41,6 +42,7 @@ class ForgedCheckpoint : public testing::Test {
     saved_position(checkpoint);
     sampler_state(checkpoint);
     changed_settings(checkpoint, config_);
+    changed_data(checkpoint, {.fingerprint = data::Fingerprint()});
     require_can_go_on(checkpoint, config_);
     require_weights(config_, Checkpoint(checkpoint.path()), vocab, true);
     nn::Device device({.threads = 1});
@@ -74,10 +76,11 @@ class ForgedCheckpoint : public testing::Test {
   Checkpoint saved() const {
     nn::Device device({.threads = 1});
     Learner learner(device, config_, 256);
-    const std::vector<data::Token> tokens(100, 65);
-    data::Sampler sampler(data::TokenStream({{"tokens", tokens, nullptr}}), {.batch_size = 1, .seq_len = 4});
-    const auto tokenizer = data::make_byte_tokenizer();
-    return Checkpoint(save_run(dir_ / "run", {.step = 0, .tokens = 0}, config_, learner, sampler, tokenizer.get()));
+    const data::Dataset dataset{.train = data::TokenStream("tokens", std::vector<data::Token>(100, 65)),
+                                .tokenizer = data::make_byte_tokenizer(),
+                                .fingerprint = data::Fingerprint()};
+    const data::Sampler sampler(dataset.train, {.batch_size = 1, .seq_len = 4});
+    return Checkpoint(save_run(dir_ / "run", {.step = 0, .tokens = 0}, config_, learner, sampler, dataset));
   }
 
   TempDir dir_;
@@ -137,6 +140,7 @@ TEST_F(ForgedCheckpoint, ConvertsNothing) {
     }
   }
   EXPECT_THAT(refusal_of("evaluation_due", 1), HasSubstr("expected true or false, got 1"));
+  EXPECT_THAT(refusal_of("data", "[1]"), HasSubstr("state \"data\": [data] fingerprint: expected a JSON object"));
   EXPECT_THAT(refusal_of("config", 1), HasSubstr("state \"config\": expected a text, got 1"));
   EXPECT_THAT(refusal_of("tokenizer", nullptr), HasSubstr("expected a text, got null"));
   for (const char* key : {"config", "vocab", "heads", "sampler", "rng_seed", "rng_offset", "optimizer_steps", "tokens",
