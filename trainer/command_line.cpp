@@ -102,7 +102,6 @@ void add_sample_options(CLI::App& command, SampleCommand& sample) {
   add_integer(command, "--seed", options.seed, 0, kMaxInt, "of the random choices");
   command.add_flag("--raw", sample.raw, "print the bytes as they are, and nothing else");
   command.add_option("--output", sample.output, "file for the bytes, instead of printing")->type_name("FILE");
-  add_force(command, sample.force);
 }
 
 void add_prepare_options(CLI::App& command, PrepareCommand& prepare) {
@@ -191,10 +190,12 @@ std::vector<Command> add_commands(CLI::App& program, Arguments& arguments) {
   add_force(*training, arguments.force);
   add_of_run("eval", "print the validation loss of the newest checkpoint", "  trainer eval --config configs/gpt.toml\n",
              [=] { return evaluate(with_warnings(config())); });
-  CLI::App* sample = add_of_run("sample", "print text from the newest checkpoint",
-                                "  trainer sample --config configs/gpt.toml --prompt \"// \" --tokens 400\n",
-                                [=, &arguments] { return print_sample(with_warnings(config()), arguments.sample); });
+  CLI::App* sample = add_of_run(
+      "sample", "print text from the newest checkpoint",
+      "  trainer sample --config configs/gpt.toml --prompt \"// \" --tokens 400\n",
+      [=, &arguments] { return print_sample(with_warnings(config()), arguments.sample, output_options(arguments)); });
   add_sample_options(*sample, arguments.sample);
+  add_force(*sample, arguments.force);
   CLI::App* plan = add_of_run("plan", "say what a training would take, without running it",
                               "  trainer plan --config configs/gpt2-124m.toml --set model.vocab=50257\n",
                               [=, &arguments] { return print_plan(config(), arguments.plan_as_json); });

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "data/atomic_file.h"
+#include "data/marked_file.h"
 #include "data/prepare.h"
 #include "trainer/model_weights.h"
 #include "trainer/one_line.h"
@@ -51,17 +52,13 @@ std::int64_t vocab_of(const Config& config, const std::optional<Checkpoint>& che
   return config.model.vocab > 0 ? config.model.vocab : vocab_in(config.model.init_from);
 }
 
-void require_free(const SampleCommand& command) {
-  std::error_code absent;
-  require<DataError>(command.output.empty() || command.force || !std::filesystem::exists(command.output, absent),
-                     "[sample] output: {} is there already; --force replaces it", command.output);
-}
+constexpr const char* kSample = "sample";
 
 void show_sample(const SampleCommand& command, const std::string& text) {
   if (!command.output.empty()) {
     data::AtomicFile file(command.output);
     file.write(text);
-    file.commit();
+    data::commit_with_mark(file, kSample);
     fmt::print("{} bytes in {}\n", text.size(), on_one_line(command.output));
   } else if (command.raw) {
     std::fwrite(text.data(), 1, text.size(), stdout);
@@ -87,9 +84,13 @@ int evaluate(const Config& config) {
   return 0;
 }
 
-int print_sample(const Config& config, const SampleCommand& command) {
-  require_free(command);
+int print_sample(const Config& config, const SampleCommand& command, const OutputOptions& output) {
   const std::optional<Checkpoint> checkpoint = find_trained(config);
+  if (!command.output.empty()) {
+    const data::OutputRules rules = output_rules(config, output, kSample);
+    require_replaceable_beside(command.output, rules);
+    require_none_of_a_run(command.output, rules.place);
+  }
   require_checkpoint(checkpoint.has_value(), config, "train first");  // weights alone come without a tokenizer
   const std::shared_ptr<const data::Tokenizer> tokenizer = saved_tokenizer(*checkpoint);
   require<DataError>(tokenizer != nullptr, "[sample] {}: expected a run that keeps a tokenizer, found none",

@@ -19,10 +19,9 @@ struct SampleCommand {
   SamplingOptions options;
   bool raw = false;    // the bytes as they are, rather than a text for people
   std::string output;  // a file for the bytes, which are then not printed; empty: none
-  bool force = false;  // replaces a file that is there
 };
 // Prints the prompt and a text that goes on from it.
-int print_sample(const Config& config, const SampleCommand& command);
+int print_sample(const Config& config, const SampleCommand& command, const OutputOptions& output = {});
 
 struct PrepareCommand {
   std::vector<std::string> inputs;

@@ -5,7 +5,6 @@
 #include "tests/support/forged_checkpoint.h"
 #include "trainer/config_loader.h"
 #include "trainer/run/saved_data.h"
-#include "trainer/run/saved_data.h"
 #include "trainer/run_state.h"
 
 using namespace retape;
