@@ -79,8 +79,16 @@ void add_integer(CLI::App& command, const std::string& name, T& value, std::int6
   add_value(command, name, "N", store, about)->default_str(fmt::format("{}", value));
 }
 
+CLI::Option* add_text(CLI::App& command, const std::string& name, const std::string& type, std::string& value,
+                      const std::string& about) {
+  const auto store = [&value](const std::string& option, const std::string& text) {
+    value = text_option(option, text);
+  };
+  return add_value(command, name, type, store, about)->default_str(value);
+}
+
 void add_config_options(CLI::App& command, ConfigOptions& options) {
-  command.add_option("--config", options.file, "TOML file with settings")->type_name("FILE");
+  add_text(command, "--config", "FILE", options.file, "TOML file with settings");
   command.add_option("--set", options.settings, "settings, such as model.dim=64; they win over the file's")
       ->type_name("KEY=VALUE");
 }
@@ -101,15 +109,13 @@ void add_sample_options(CLI::App& command, SampleCommand& sample) {
   add_integer(command, "--top-k", options.top_k, 0, kMaxTokens, "among the N likeliest tokens; 0: all");
   add_integer(command, "--seed", options.seed, 0, kMaxInt, "of the random choices");
   command.add_flag("--raw", sample.raw, "print the bytes as they are, and nothing else");
-  command.add_option("--output", sample.output, "file for the bytes, instead of printing")->type_name("FILE");
+  add_text(command, "--output", "FILE", sample.output, "file for the bytes, instead of printing");
 }
 
 void add_prepare_options(CLI::App& command, PrepareCommand& prepare) {
   command.add_option("--input", prepare.inputs, "text files or patterns")->required()->type_name("FILE");
-  command.add_option("--output", prepare.output, "token file to write")->required()->type_name("FILE");
-  command.add_option("--tokenizer", prepare.tokenizer, "byte, char or a tokenizer's .json")
-      ->capture_default_str()
-      ->type_name("NAME");
+  add_text(command, "--output", "FILE", prepare.output, "token file to write")->required();
+  add_text(command, "--tokenizer", "NAME", prepare.tokenizer, "byte, char or a tokenizer's .json");
   const auto format = [&prepare](const std::string& option, const std::string& text) {
     constexpr std::array<std::string_view, 2> kFormats{"u16", "llmc"};
     prepare.format = name_option(option, text, kFormats);
@@ -131,8 +137,7 @@ void add_study_options(CLI::App& command, StudyCommand& study) {
       ->default_str(study.policies);
   add_integer(command, "--steps", study.steps, 2, kMaxRuns, "of each run; the first is not timed");
   add_integer(command, "--repeats", study.repeats, 1, kMaxRuns, "rounds through all policies");
-  command.add_option("--output", study.output, "folder of study.csv and study.json; default: run.out_dir")
-      ->type_name("FOLDER");
+  add_text(command, "--output", "FOLDER", study.output, "folder of study.csv and study.json; default: run.out_dir");
 }
 
 // ---------------------------------------------------------------------------------------------- commands
@@ -218,7 +223,7 @@ std::vector<Command> add_commands(CLI::App& program, Arguments& arguments) {
                  "  trainer export --config configs/gpt.toml --output gpt.safetensors\n",
                  [=, &arguments] { return export_model(config(), arguments.export_path, output_options(arguments)); });
   add_force(*export_parser, arguments.force);
-  export_parser->add_option("--output", arguments.export_path, "file to write")->required()->type_name("FILE");
+  add_text(*export_parser, "--output", "FILE", arguments.export_path, "file to write")->required();
   add("doctor", "say what this machine and build can do", "  trainer doctor\n", [] { return doctor(); });
   return commands;
 }

@@ -81,7 +81,7 @@ void add_data(Keys& keys, Config::Data& data) {
   keys.push_back({table, "format", "", choice(&data.format, kFormats)});
   keys.push_back({table, "tokenizer", "", choice(&data.tokenizer, kTokenizers)});
   keys.push_back({table, "order", "", choice(&data.order, kOrders)});
-  keys.push_back({table, "allow_change", "go on with other tokens", Flag{&data.allow_change}});
+  keys.push_back({table, "allow_change", "goes on with other tokens than before", Flag{&data.allow_change}});
 }
 
 void add_train(Keys& keys, Config::Train& train) {

@@ -30,9 +30,9 @@ struct PolicyFindings {
 };
 
 struct StudyFindings {
-  nlohmann::ordered_json header;  // report_header()
-  std::int64_t steps = 0;         // of a run; the first is not timed
-  std::int64_t repeats = 0;       // rounds that were finished
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();  // report_header()
+  std::int64_t steps = 0;                                            // of a run; the first is not timed
+  std::int64_t repeats = 0;                                          // rounds that were finished
   std::vector<PolicyFindings> policies;
 };
 

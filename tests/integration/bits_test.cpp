@@ -1,4 +1,5 @@
 // The same configuration gives the same bits, however often a run was stopped on the way.
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <random>
@@ -111,7 +112,11 @@ TEST_P(Bits, ShowTheProfileOfTheStepsUntilAStop) {
   }
   ASSERT_GE(steps, 5);
   ASSERT_LT(steps, 150);
-  std::istringstream total(lines_of(stopped.out).back());
+  const std::vector<std::string> lines = lines_of(stopped.out);
+  const auto last =
+      std::find_if(lines.rbegin(), lines.rend(), [](const auto& line) { return line.starts_with("total"); });
+  ASSERT_NE(last, lines.rend()) << stopped.out;
+  std::istringstream total(*last);
   std::string name;
   double shown_ms = 0;
   total >> name >> shown_ms;

@@ -68,6 +68,9 @@ TEST(CommandLine, WhatIsWrongWithItIsStatusTwo) {
   EXPECT_THAT(error_of({"sample", "--tokens"}, 2), HasSubstr("--tokens: expected one value"));
   EXPECT_THAT(error_of({"sample", "--tokens", "5", "--tokens", "6"}, 2), HasSubstr("--tokens: expected one value"));
   EXPECT_THAT(error_of({"--config", "a", "train", "--config", "b"}, 2), HasSubstr("got a and b"));
+  EXPECT_THAT(error_of({"--config", ""}, 2), HasSubstr("--config: expected a string, not empty"));
+  EXPECT_THAT(error_of({"sample", "--output", ""}, 2), HasSubstr("--output: expected a string, not empty"));
+  EXPECT_THAT(error_of({"study", "--output="}, 2), HasSubstr("--output: expected"));
   EXPECT_THAT(error_of({"export"}, 2), HasSubstr("--output is required"));
   EXPECT_THAT(error_of({"prepare", "--input", "a", "--output", "b", "--format", "u32"}, 2), HasSubstr("\"u16\" or"));
 }

@@ -27,6 +27,11 @@ double number_option(std::string_view option, std::string_view text, const schem
   return *value;
 }
 
+std::string text_option(std::string_view option, std::string_view text) {
+  require_value(!text.empty(), option, schema::Text{nullptr, false}, text);
+  return std::string(text);
+}
+
 std::string name_option(std::string_view option, std::string_view text, std::span<const std::string_view> names) {
   const bool known = std::ranges::find(names, text) != names.end();
   require_value(known, option, schema::Choice{names, {}, {}}, text);

@@ -26,6 +26,9 @@ std::string unexpected_word(std::string_view word, const std::vector<std::string
   if (word.starts_with('-')) {
     return fmt::format("{}: unknown option; {}", shown, nearest(word.substr(0, word.find('=')), options));
   }
+  if (word == "help" || word == "version") {
+    return fmt::format("{}: no command; did you mean --{}?", shown, shown);
+  }
   if (word.ends_with(".toml")) {
     return fmt::format("{}: no command; did you mean --config {}?", shown, shown);
   }

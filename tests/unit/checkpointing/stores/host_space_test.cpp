@@ -7,14 +7,19 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "nn/runtime/cpu/machine.h"
 
 namespace retape::checkpointing {
 namespace {
 
 TEST(HostSpace, LeavesTheNumberOfThreadsAsItIs) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(5);
   nn::Device device({.threads = 3});
   const HostSpace space(device, std::nullopt, nullptr);
-  EXPECT_EQ(omp_get_max_threads(), 3);
+  EXPECT_EQ(omp_get_max_threads(), 5);
+  EXPECT_EQ(device.cpu().threads(), 3);
+  omp_set_num_threads(before);
 }
 
 TEST(HostSpace, KeepsAccountsOfItsOwn) {

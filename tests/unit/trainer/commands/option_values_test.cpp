@@ -42,6 +42,11 @@ TEST(OptionValues, NumbersAreFinite) {
   }
 }
 
+TEST(OptionValues, TextsAreNotEmpty) {
+  EXPECT_EQ(text_option("--output", "a b"), "a b");
+  EXPECT_EQ(refusal_of([] { text_option("--output", ""); }), "--output: expected a string, not empty, got \"\"");
+}
+
 TEST(OptionValues, NamesAreThoseThatThereAre) {
   constexpr std::array<std::string_view, 2> kNames{"u16", "llmc"};
   EXPECT_EQ(name_option("--format", "llmc", kNames), "llmc");

@@ -12,6 +12,7 @@ std::string unexpected(std::string_view word) {
 TEST(UnexpectedWords, SayWhatWasMeant) {
   EXPECT_EQ(unexpected("gpt.toml"), "gpt.toml: no command; did you mean --config gpt.toml?");
   EXPECT_EQ(unexpected("model.dim=64"), "model.dim=64: no command; did you mean --set model.dim=64?");
+  EXPECT_EQ(unexpected("help"), "help: no command; did you mean --help?");
   EXPECT_EQ(unexpected("smaple"), "smaple: unknown command; did you mean \"sample\"?");
   EXPECT_EQ(unexpected("--confg"), "--confg: unknown option; did you mean \"--config\"?");
   EXPECT_EQ(unexpected("--confg=gpt.toml"), "--confg=gpt.toml: unknown option; did you mean \"--config\"?");
