@@ -46,6 +46,14 @@ class HeapPeak {
 void* operator new(std::size_t size) {
   return retape::HeapPeak::allocate(size);
 }
+// The sanitizers have a pair of their own for it otherwise, of which only the half that deletes would be ours.
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  try {
+    return retape::HeapPeak::allocate(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* block) noexcept {
   retape::HeapPeak::release(block);
 }
