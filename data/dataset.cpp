@@ -65,14 +65,25 @@ std::vector<OwnedTokenizer> tokenizers_beside(const DatasetConfig& config, const
   return found;
 }
 
-OwnedTokenizer choose_tokenizer(const DatasetConfig& config, const InputFiles& files, FileFormat format,
-                                const std::vector<OwnedTokenizer>& beside) {
-  if (format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
-    // Only one whose vocabulary is that of the texts needs them.
-    const FileTexts texts(config.tokenizer == "char" ? files : InputFiles());
-    return {make_tokenizer(config.tokenizer, texts.named()), files.front()->path().string()};
+// What patterns name: files of one format.
+struct FileSet {
+  InputFiles files;
+  FileFormat format = FileFormat::kAuto;
+  std::vector<OwnedTokenizer> beside;  // of token files
+};
+
+FileSet open_file_set(const DatasetConfig& config, const std::vector<std::string>& patterns) {
+  FileSet set{.files = open_files(match_files(patterns))};
+  set.format = common_format(set.files, config.format);
+  set.beside = tokenizers_beside(config, set.files, set.format);
+  return set;
+}
+
+OwnedTokenizer choose_tokenizer(const DatasetConfig& config, const FileSet& train) {
+  if (train.format == FileFormat::kText || is_tokenizer_file(config.tokenizer)) {
+    return {make_tokenizer(config.tokenizer, train.files), train.files.front()->path().string()};
   }
-  return beside.empty() ? OwnedTokenizer() : beside.front();
+  return train.beside.empty() ? OwnedTokenizer() : train.beside.front();
 }
 
 // Equal ids of different tokenizers mean different texts.
@@ -107,18 +118,29 @@ std::int64_t choose_vocab(const DatasetConfig& config, const Tokenizer* tokenize
   return config.vocab;
 }
 
+// Throws where the tokenizers of training and validation do not go together or have ids that the model has not; returns
+// V.
+std::int64_t check_tokenizers(const DatasetConfig& config, const OwnedTokenizer& own, const FileSet& train,
+                              const FileSet& val) {
+  require_same(own, train.beside);
+  const std::int64_t vocab = choose_vocab(config, own.tokenizer.get());
+  require_same(own, val.beside);
+  require_fit(val.beside, vocab);
+  return vocab;
+}
+
 using Sources = std::vector<std::shared_ptr<const TokenSource>>;
 
 // Text is read and encoded file by file, so that no more than one of them is in memory beside the tokens.
-Sources open_sources(const InputFiles& files, FileFormat format, const Tokenizer* tokenizer) {
+Sources open_sources(const FileSet& set, const Tokenizer* tokenizer) {
   Sources sources;
-  for (const auto& file : files) {
+  for (const auto& file : set.files) {
     const std::string path = file->path().string();
-    if (format == FileFormat::kText) {
+    if (set.format == FileFormat::kText) {
       require<DataError>(tokenizer != nullptr, "[data] {}: text needs a tokenizer", path);
       sources.push_back(tokens_in_memory(path, tokenizer->encode(NamedText{path, file->text()})));
     } else {
-      sources.push_back(open_token_file(file, format));
+      sources.push_back(open_token_file(file, set.format));
     }
   }
   return sources;
@@ -147,30 +169,21 @@ void split(const DatasetConfig& config, Dataset& dataset) {
 
 Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved) {
   check_config(config);
-  const InputFiles files = open_files(match_files(config.train));
-  const FileFormat format = common_format(files, config.format);
-  const std::vector<OwnedTokenizer> beside = tokenizers_beside(config, files, format);
-  const OwnedTokenizer own = saved != nullptr ? OwnedTokenizer{std::move(saved), "the resumed run"}
-                                              : choose_tokenizer(config, files, format, beside);
-  require_same(own, beside);
+  const FileSet train_files = open_file_set(config, config.train);
+  const FileSet val_files = config.val.empty() ? FileSet() : open_file_set(config, config.val);
+  const OwnedTokenizer own =
+      saved != nullptr ? OwnedTokenizer{std::move(saved), "the resumed run"} : choose_tokenizer(config, train_files);
   Dataset dataset{.tokenizer = own.tokenizer};
-  dataset.vocab = choose_vocab(config, own.tokenizer.get());
-  const Sources train = open_sources(files, format, own.tokenizer.get());
+  dataset.vocab = check_tokenizers(config, own, train_files, val_files);
+  const Sources train = open_sources(train_files, own.tokenizer.get());
+  const Sources val = open_sources(val_files, own.tokenizer.get());
   dataset.train = checked(train, dataset.vocab);
-
-  Sources val;
-  if (!config.val.empty()) {
-    const InputFiles val_files = open_files(match_files(config.val));
-    const FileFormat val_format = common_format(val_files, config.format);
-    const std::vector<OwnedTokenizer> beside_val = tokenizers_beside(config, val_files, val_format);
-    require_same(own, beside_val);
-    require_fit(beside_val, dataset.vocab);
-    val = open_sources(val_files, val_format, own.tokenizer.get());
+  if (config.val.empty()) {
+    split(config, dataset);
+  } else {
     dataset.val = checked(val, dataset.vocab);
     check_length(dataset.train, config.seq_len, listed(config.train));
     check_length(dataset.val, config.seq_len, listed(config.val));
-  } else {
-    split(config, dataset);
   }
   if (config.fingerprint) {
     dataset.fingerprint = {fingerprint(train), fingerprint(val)};
@@ -178,17 +191,16 @@ Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenize
   return dataset;
 }
 
-std::int64_t train_tokens(std::int64_t tokens, double val_fraction) {
-  return static_cast<std::int64_t>(static_cast<double>(tokens) * (1.0 - val_fraction));
+std::int64_t tokenizer_vocab(const DatasetConfig& config) {
+  check_config(config);
+  const FileSet train = open_file_set(config, config.train);
+  const OwnedTokenizer own = choose_tokenizer(config, train);
+  check_tokenizers(config, own, train, config.val.empty() ? FileSet() : open_file_set(config, config.val));
+  return own.tokenizer == nullptr ? 0 : own.tokenizer->vocab_size();
 }
 
-FileTexts::FileTexts(const InputFiles& files) {
-  for (const auto& file : files) {
-    contents_.push_back(file->text());
-  }
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    named_.push_back({files[i]->path().string(), contents_[i]});
-  }
+std::int64_t train_tokens(std::int64_t tokens, double val_fraction) {
+  return static_cast<std::int64_t>(static_cast<double>(tokens) * (1.0 - val_fraction));
 }
 
 std::filesystem::path tokenizer_path_of(const std::filesystem::path& token_file) {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -45,22 +44,12 @@ struct Dataset {
 // for settings out of range and a V that is missing or below that of a tokenizer, also of one that val comes with.
 Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved = nullptr);
 
+// The ids of the tokenizer that open_dataset() would take; 0 where it would take none. Throws as that does for files
+// that cannot be opened and for a V below the tokenizer's, and reads no tokens.
+std::int64_t tokenizer_vocab(const DatasetConfig& config);
+
 // Tokens before the validation part: the first (1 - val_fraction), rounded down, as in nanoGPT's data preparation.
 std::int64_t train_tokens(std::int64_t tokens, double val_fraction);
-
-// The texts of files, read into memory.
-class FileTexts {
- public:
-  explicit FileTexts(const InputFiles& files);
-  FileTexts(const FileTexts&) = delete;
-  FileTexts& operator=(const FileTexts&) = delete;
-
-  std::span<const NamedText> named() const { return named_; }
-
- private:
-  std::vector<std::string> contents_;
-  std::vector<NamedText> named_;  // of `contents_`
-};
 
 // Where prepare() puts the tokenizer of a token file: "corpus.bin" has "corpus.tokenizer.json" beside it.
 std::filesystem::path tokenizer_path_of(const std::filesystem::path& token_file);

@@ -68,11 +68,10 @@ PrepareResult prepare(const PrepareConfig& config) {
       config.tokenizer_output.empty() ? tokenizer_path_of(config.output) : config.tokenizer_output;
   check_outputs(config, paths, tokenizer_output);
   const InputFiles files = open_files(paths);
-  const FileTexts texts(files);
-  const auto tokenizer = make_tokenizer(config.tokenizer, texts.named());
+  const auto tokenizer = make_tokenizer(config.tokenizer, files);
   std::vector<Token> tokens;
-  for (const NamedText& text : texts.named()) {
-    const std::vector<Token> more = tokenizer->encode(text);
+  for (const auto& file : files) {
+    const std::vector<Token> more = tokenizer->encode(NamedText{file->path().string(), file->text()});
     tokens.insert(tokens.end(), more.begin(), more.end());
   }
 

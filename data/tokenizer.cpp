@@ -29,8 +29,8 @@ template <class Visit>
 void for_each_code_point(const NamedText& text, Visit visit) {
   for (std::size_t offset = 0; offset < text.text.size();) {
     const CodePoint point = decode_utf8(text.text, offset);
-    require<DataError>(point.length > 0, "[tokenizer] {}: invalid UTF-8 at byte {} (0x{:02X})", text.name, offset,
-                       static_cast<unsigned char>(text.text[offset]));
+    require<DataError>(point.length > 0, "[tokenizer] {}: invalid UTF-8 at byte {} (0x{:02X})", text.name,
+                       text.offset + offset, static_cast<unsigned char>(text.text[offset]));
     visit(point.value, offset);
     offset += static_cast<std::size_t>(point.length);
   }
@@ -79,7 +79,7 @@ class CharTokenizer final : public Tokenizer {
       const std::int32_t id = value < ids_.size() ? ids_[value] : kNoId;
       require<DataError>(id != kNoId,
                          "[tokenizer] {}: character {} at byte {} is not in the vocabulary of {} characters", text.name,
-                         describe(value), offset, vocabulary_.size());
+                         describe(value), text.offset + offset, vocabulary_.size());
       tokens.push_back(static_cast<Token>(id));
     });
     return tokens;
@@ -112,6 +112,58 @@ class CharTokenizer final : public Tokenizer {
   std::vector<char32_t> vocabulary_;
   std::vector<std::int32_t> ids_;  // by code point, up to the last of the vocabulary
 };
+
+// Those that occur in texts, which need not be in memory at once.
+class Characters {
+ public:
+  void add(const NamedText& text) {
+    for_each_code_point(text, [&](char32_t value, std::size_t) { occurs_[value] = true; });
+  }
+
+  std::shared_ptr<const Tokenizer> tokenizer() const {
+    std::vector<char32_t> vocabulary;
+    for (char32_t value = 0; value <= kMaxCodePoint; ++value) {
+      if (occurs_[value]) {
+        vocabulary.push_back(value);
+      }
+    }
+    require<DataError>(!vocabulary.empty(), "[tokenizer] char: expected a text to take the characters from, got none");
+    require<DataError>(vocabulary.size() <= static_cast<std::size_t>(kMaxVocab),
+                       "[tokenizer] char: expected at most {} different characters, got {}", kMaxVocab,
+                       vocabulary.size());
+    return std::make_shared<const CharTokenizer>(std::move(vocabulary));
+  }
+
+ private:
+  std::vector<bool> occurs_ = std::vector<bool>(static_cast<std::size_t>(kMaxCodePoint) + 1);
+};
+
+// How many bytes at the end of a block are the beginning of a character that goes on behind it.
+std::size_t bytes_of_cut_character(std::string_view block) {
+  constexpr std::size_t kLongestBeginning = 3;
+  for (std::size_t back = 1; back <= std::min(kLongestBeginning, block.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(block[block.size() - back]);
+    if (byte >= 0xC0) {
+      const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
+      return length > back ? back : 0;
+    }
+  }
+  return 0;
+}
+
+void add_blocks(const InputFile& file, Characters& characters) {
+  constexpr std::int64_t kBlock = 1 << 20;
+  std::string block;
+  for (std::int64_t offset = 0; offset < file.size(); offset += static_cast<std::int64_t>(block.size())) {
+    const std::int64_t left = file.size() - offset;
+    block.resize(static_cast<std::size_t>(std::min(kBlock, left)));
+    file.read(offset, std::as_writable_bytes(std::span(block)));
+    if (left > kBlock) {
+      block.resize(block.size() - bytes_of_cut_character(block));
+    }
+    characters.add({file.path().string(), block, static_cast<std::size_t>(offset)});
+  }
+}
 
 // The one character of a vocabulary entry, or nothing.
 std::optional<char32_t> single_character(const nlohmann::json& entry) {
@@ -149,21 +201,19 @@ std::shared_ptr<const Tokenizer> make_byte_tokenizer() {
 }
 
 std::shared_ptr<const Tokenizer> make_char_tokenizer(std::span<const NamedText> texts) {
-  std::vector<bool> occurs(static_cast<std::size_t>(kMaxCodePoint) + 1);
+  Characters characters;
   for (const NamedText& text : texts) {
-    for_each_code_point(text, [&](char32_t value, std::size_t) { occurs[value] = true; });
+    characters.add(text);
   }
-  std::vector<char32_t> vocabulary;
-  for (char32_t value = 0; value <= kMaxCodePoint; ++value) {
-    if (occurs[value]) {
-      vocabulary.push_back(value);
-    }
+  return characters.tokenizer();
+}
+
+std::shared_ptr<const Tokenizer> make_char_tokenizer(const InputFiles& files) {
+  Characters characters;
+  for (const auto& file : files) {
+    add_blocks(*file, characters);
   }
-  require<DataError>(!vocabulary.empty(), "[tokenizer] char: expected a text to take the characters from, got none");
-  require<DataError>(vocabulary.size() <= static_cast<std::size_t>(kMaxVocab),
-                     "[tokenizer] char: expected at most {} different characters, got {}", kMaxVocab,
-                     vocabulary.size());
-  return std::make_shared<const CharTokenizer>(std::move(vocabulary));
+  return characters.tokenizer();
 }
 
 std::shared_ptr<const Tokenizer> load_tokenizer(std::string_view text, std::string_view name) {
@@ -183,14 +233,14 @@ bool is_tokenizer_file(std::string_view setting) {
   return setting.ends_with(".json");
 }
 
-std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& setting, std::span<const NamedText> texts) {
+std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& setting, const InputFiles& files) {
   if (is_tokenizer_file(setting)) {
     return load_tokenizer(read_text(setting, kMostFileBytes), setting);
   }
   require<ConfigError>(setting == "byte" || setting == "char",
                        "[data] tokenizer: expected \"byte\", \"char\" or the path of a .json file, got \"{}\"",
                        setting);
-  return setting == "byte" ? make_byte_tokenizer() : make_char_tokenizer(texts);
+  return setting == "byte" ? make_byte_tokenizer() : make_char_tokenizer(files);
 }
 
 }  // namespace retape::data

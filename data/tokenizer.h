@@ -1,6 +1,7 @@
 // Text to tokens and back. A tokenizer is immutable and is kept with the run as JSON text.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -8,14 +9,16 @@
 #include <string_view>
 #include <vector>
 
+#include "data/files/input_file.h"
 #include "data/token.h"
 
 namespace retape::data {
 
-// A text and what messages call it, such as the path of its file.
+// A text, or a part of one, and what messages call it, such as the path of its file.
 struct NamedText {
   std::string name;
   std::string_view text;
+  std::size_t offset = 0;  // of its first byte in the whole, for messages
 };
 
 class Tokenizer {
@@ -43,13 +46,15 @@ std::shared_ptr<const Tokenizer> make_byte_tokenizer();
 // a character that is not among them. Throws DataError for invalid UTF-8 (with its byte offset), for texts without a
 // character, and for more than kMaxVocab different ones.
 std::shared_ptr<const Tokenizer> make_char_tokenizer(std::span<const NamedText> texts);
+// The same of files, which are read block by block: of no text is all in memory.
+std::shared_ptr<const Tokenizer> make_char_tokenizer(const InputFiles& files);
 
 // Reads what to_json wrote. `name` is what messages call it. Throws DataError for anything else.
 std::shared_ptr<const Tokenizer> load_tokenizer(std::string_view json, std::string_view name);
 
-// The tokenizer that a setting names: "byte", "char" (built from `texts`), or the path of a file that ends in ".json".
-// Throws ConfigError for another name, and what the functions above throw.
-std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& setting, std::span<const NamedText> texts);
+// The tokenizer that a setting names: "byte", "char" (built from the texts of `files`), or the path of a file that ends
+// in ".json". Throws ConfigError for another name, and what the functions above throw.
+std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& setting, const InputFiles& files);
 
 // Whether a setting names a tokenizer's file rather than a kind of tokenizer.
 bool is_tokenizer_file(std::string_view setting);

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -17,6 +18,16 @@ void open_standard_streams() {
     if (fcntl(stream, F_GETFD) == -1) {
       (void)open("/dev/null", O_RDWR);  // takes the lowest free number, which is this one
     }
+  }
+}
+
+// The token files of a run stay open, and there may be thousands of them. The lower limit is for programs that use
+// select(), which this one does not.
+void open_as_many_files_as_allowed() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
   }
 }
 
@@ -39,6 +50,7 @@ void spin_for_a_millisecond(char** argv) {
 int main(int argc, char** argv) {
   open_standard_streams();
   spin_for_a_millisecond(argv);
+  open_as_many_files_as_allowed();
   std::signal(SIGXFSZ, SIG_IGN);  // so that a write beyond a limit fails with an error, as on a full disk
   return retape::trainer::run_command_line(argc, argv);
 }

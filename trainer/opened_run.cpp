@@ -28,27 +28,44 @@ data::FileFormat file_format(DataFormat format) {
   fail<ConfigError>("[data] format: unknown choice {}", static_cast<int>(format));
 }
 
+data::DatasetConfig dataset_config(const Config& config) {
+  return {.train = config.data.train,
+          .val = config.data.val,
+          .val_fraction = config.data.val_fraction,
+          .format = file_format(config.data.format),
+          .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
+          .vocab = config.model.vocab,
+          .seq_len = config.model.seq_len};
+}
+
+// The table of the weights that a model starts with has a row for each id of the tokenizer.
+void require_weights_for(std::int64_t ids, const Config& config) {
+  if (!config.model.init_from.empty()) {
+    const std::int64_t rows = vocab_in(config.model.init_from);
+    require<ConfigError>(ids <= rows,
+                         "[model] init_from: expected a table of at least the tokenizer's {} ids, got {} of {}", ids,
+                         config.model.init_from, rows);
+  }
+}
+
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint, bool fingerprint) {
-  data::Dataset dataset =
-      data::open_dataset({.train = config.data.train,
-                          .val = config.data.val,
-                          .val_fraction = config.data.val_fraction,
-                          .format = file_format(config.data.format),
-                          .tokenizer = config.data.tokenizer == TokenizerChoice::byte ? "byte" : "char",
-                          .vocab = config.model.vocab,
-                          .seq_len = config.model.seq_len,
-                          .fingerprint = fingerprint},
-                         checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
+  data::DatasetConfig settings = dataset_config(config);
+  settings.fingerprint = fingerprint;
+  data::Dataset dataset = data::open_dataset(settings, checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
   require<ConfigError>(config.run.sample_tokens == 0 || dataset.tokenizer != nullptr,
                        "[run] sample_tokens: expected 0 for data without a tokenizer, got {}",
                        config.run.sample_tokens);
-  if (!checkpoint && !config.model.init_from.empty() && dataset.tokenizer != nullptr) {
-    const std::int64_t rows = vocab_in(config.model.init_from);
-    require<ConfigError>(dataset.tokenizer->vocab_size() <= rows,
-                         "[model] init_from: expected a table of at least the tokenizer's {} ids, got {} with {}",
-                         dataset.tokenizer->vocab_size(), config.model.init_from, rows);
+  if (!checkpoint && dataset.tokenizer != nullptr) {
+    require_weights_for(dataset.tokenizer->vocab_size(), config);
   }
   return dataset;
+}
+
+// Of the tokenizer that a new training would take; 0 where it would take none.
+std::int64_t tokenizer_vocab(const Config& config) {
+  const std::int64_t ids = data::tokenizer_vocab(dataset_config(config));
+  require_weights_for(ids, config);
+  return ids;
 }
 
 }  // namespace
@@ -73,6 +90,20 @@ data::Dataset open_training_data(const Config& config, const std::optional<Check
     require_same_data(*checkpoint, config, dataset);
   }
   return dataset;
+}
+
+std::int64_t vocab_of_training(const Config& config) {
+  if (config.model.vocab == 0) {
+    return tokenizer_vocab(config);
+  }
+  try {
+    if (!config.data.train.empty()) {
+      tokenizer_vocab(config);
+    }
+  } catch (const DataError&) {
+    // What is not there, or cannot be read, is not needed for a plan.
+  }
+  return config.model.vocab;
 }
 
 data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,

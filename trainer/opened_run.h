@@ -26,6 +26,11 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
 // The same for a training, with the fingerprint that it keeps. Throws what require_same_data() throws, too.
 data::Dataset open_training_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
 
+// The vocabulary of the model that a new training would make: of model.vocab, or a preset's, else of the tokenizer.
+// Reads no tokens, and needs no data where the vocabulary is known. Throws ConfigError where the tokenizer has ids that
+// the model, or the weights of model.init_from, have not.
+std::int64_t vocab_of_training(const Config& config);
+
 // What draws the rows of training, where the checkpoint left off.
 data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,
                            const std::optional<Checkpoint>& checkpoint);

@@ -172,10 +172,6 @@ void print_json(const ordered_json& header, const MemoryPlan& plan) {
 
 }  // namespace
 
-std::int64_t vocab_of_training(const Config& config) {
-  return config.model.vocab > 0 ? config.model.vocab : open_data(config, std::nullopt).vocab;
-}
-
 MemoryPlan plan_training(const Config& config, std::int64_t vocab) {
   MemoryPlan plan = plan_memory(config, vocab);
   require_fit(config, vocab, plan);

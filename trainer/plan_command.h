@@ -12,10 +12,6 @@
 
 namespace retape::trainer {
 
-// What the training's data says, or model.vocab (a preset's, too), which needs no data. Throws DataError for data that
-// cannot be opened.
-std::int64_t vocab_of_training(const Config& config);
-
 // The plan of a training that fits. Throws what plan_memory() and require_fit() throw.
 MemoryPlan plan_training(const Config& config, std::int64_t vocab);
 

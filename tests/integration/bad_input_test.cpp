@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "data/utf8.h"
 #include "tests/integration/training_case.h"
 #include "trainer/checkpoint_files.h"
 
@@ -192,6 +193,43 @@ TEST_F(BadInput, DataThatTheRunDoesNotKnow) {
   expect_refusal(arguments("", go_on + Settings{"data.train=" + tokens}),
                  {"other.tokenizer.json", "expected the tokenizer of the resumed run"});
   expect_refusal_of({"model.vocab=300"}, {"[checkpoint]", "wte.weight", "[300, 32]", "[256, 32]"});
+}
+
+// Whoever gives the size of the table.
+TEST_F(BadInput, ATokenizerWithMoreIdsThanTheTable) {
+  const auto expect_refusal_everywhere = [&](const Settings& more, const std::vector<std::string>& texts) {
+    expect_refusal_of_start(more, texts);
+    const Settings all = settings("new") + more;
+    expect_refusal(arguments("", all + Settings{"run.device=meta"}), texts);
+    for (const char* command : {"plan", "study"}) {
+      expect_refusal(arguments(command, all), texts);
+    }
+    EXPECT_FALSE(std::filesystem::exists(out_dir("new")));
+  };
+  expect_refusal_everywhere({"model.vocab=100"}, {"vocabulary size", "256", "100"});
+
+  std::string characters;
+  for (char32_t c = 0x20000; c < 0x20000 + 60'000; ++c) {
+    data::append_utf8(characters, c);
+  }
+  const std::string many = folder().write("many.txt", characters).string();
+  const std::string tokens = path("many.bin").string();
+  ASSERT_TRUE(run_trainer({"prepare", "--input", many, "--output", tokens}).ok());
+  for (const Settings& data :
+       {Settings{"data.train=" + many, "data.tokenizer=char"}, Settings{"data.train=" + tokens}}) {
+    expect_refusal_everywhere(data + Settings{"model.preset=gpt2"}, {"vocabulary size", "60000", "50257"});
+  }
+  const std::string plain = folder().write("plain.bin", std::vector<std::uint16_t>(5000, 7)).string();
+  expect_refusal_everywhere({"data.train=" + plain, "data.val=" + tokens, "model.preset=gpt2"},
+                            {"many.tokenizer.json", "60000", "50257"});
+
+  const std::string weights = path("weights.safetensors").string();
+  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", weights})).ok());
+  expect_refusal_everywhere({"data.train=" + many, "data.tokenizer=char", "model.init_from=" + weights},
+                            {"[model] init_from", weights, "60000", "256"});
+  expect_refusal(arguments("eval", settings("new") + Settings{"model.init_from=" + weights, "data.train=" + many,
+                                                              "data.tokenizer=char"}),
+                 {"[model] init_from", weights, "60000", "256"});
 }
 
 TEST_F(BadInput, APromptOutsideTheVocabulary) {

@@ -61,6 +61,16 @@ TEST_F(Preparing, LeavesNothingWhereTheDiskIsFull) {
   EXPECT_EQ(folder().files(), 1U);  // the text
 }
 
+// Each stays open.
+TEST_F(Preparing, OfManyFilesIsNoTrouble) {
+  for (int i = 0; i < 40; ++i) {
+    folder().write("part" + std::to_string(i) + ".bin", std::vector<std::uint16_t>(20, static_cast<std::uint16_t>(i)));
+  }
+  const Settings many{"data.train=" + path("part*.bin").string(), "model.vocab=40", "train.steps=1"};
+  const Exit exit = run_trainer(arguments("", settings("many") + many), {.open_files = 24});
+  EXPECT_TRUE(exit.ok()) << exit.err;
+}
+
 using Evaluating = TrainingCase;
 
 TEST_F(Evaluating, GivesTheLossOfTheLastRow) {

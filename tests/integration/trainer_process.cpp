@@ -45,6 +45,12 @@ void enter(const Surroundings& surroundings, int out, int err) {
   };
   limit(RLIMIT_FSIZE, surroundings.largest_file);
   limit(RLIMIT_AS, surroundings.most_memory);
+  if (surroundings.open_files) {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = static_cast<rlim_t>(*surroundings.open_files);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
   for (const std::string& variable : surroundings.variables) {
     putenv(const_cast<char*>(variable.c_str()));
   }

@@ -14,11 +14,12 @@
 namespace retape::integration {
 
 struct Surroundings {
-  std::optional<Bytes> largest_file;   // a write beyond it fails, as on a full disk
-  std::optional<Bytes> most_memory;    // of addresses, libraries included
-  std::vector<int> closed_streams;     // of 0, 1 and 2
-  std::vector<int> ignored_signals;    // as nohup(1) starts a program
-  std::vector<std::string> variables;  // NAME=VALUE each, besides the environment of the tests
+  std::optional<Bytes> largest_file;             // a write beyond it fails, as on a full disk
+  std::optional<Bytes> most_memory;              // of addresses, libraries included
+  std::optional<int> open_files = std::nullopt;  // as many at once, unless the program asks for more
+  std::vector<int> closed_streams;               // of 0, 1 and 2
+  std::vector<int> ignored_signals;              // as nohup(1) starts a program
+  std::vector<std::string> variables;            // NAME=VALUE each, besides the environment of the tests
 };
 
 struct Exit {

@@ -114,15 +114,44 @@ TEST(Tokenizer, RefusesJsonThatIsNoTokenizer) {
   }
 }
 
+// The characters of files are collected block by block.
+TEST(CharTokenizer, IsThatOfTheWholeTextWhereverItsBlocksEnd) {
+  const TempDir dir;
+  constexpr std::size_t kBlock = 1 << 20;
+  for (const std::string character : {"\u00E9", "\u20AC", "\U0001F600"}) {
+    for (std::size_t shift = 0; shift <= character.size(); ++shift) {
+      const std::string text = std::string(kBlock - shift, 'a') + character + "b";
+      const InputFiles files = open_files(std::vector{dir.write("1", text), dir.write("2", "cd")});
+      EXPECT_EQ(make_char_tokenizer(files)->to_json(), char_tokenizer(text + "cd")->to_json()) << shift;
+    }
+  }
+}
+
+TEST(CharTokenizer, NamesTheByteOfTheFileThatIsNoText) {
+  const TempDir dir;
+  constexpr std::size_t kBlock = 1 << 20;
+  // Alone, cut off by the end, and more bytes than a character has.
+  for (const std::string bytes : {"\xFF"
+                                  "b",
+                                  "\xE2\x82", "\x80\x80\x80\x80\x80"}) {
+    for (const std::size_t before : {std::size_t{5}, kBlock - 1, kBlock, kBlock + 1}) {
+      const auto path = dir.write("text", std::string(before, 'a') + bytes);
+      EXPECT_THAT([&] { make_char_tokenizer(open_files(std::vector{path})); },
+                  ThrowsMessage<DataError>(
+                      HasSubstr(path.string() + ": invalid UTF-8 at byte " + std::to_string(before) + " ")));
+    }
+  }
+}
+
 TEST(Tokenizer, IsChosenBySetting) {
   const TempDir dir;
-  const std::vector<NamedText> texts{{"corpus", "hello"}};
-  EXPECT_EQ(make_tokenizer("byte", texts)->vocab_size(), 256);
-  EXPECT_EQ(make_tokenizer("char", texts)->vocab_size(), 4);
+  const InputFiles files = open_files(std::vector{dir.write("corpus", "hello")});
+  EXPECT_EQ(make_tokenizer("byte", files)->vocab_size(), 256);
+  EXPECT_EQ(make_tokenizer("char", files)->vocab_size(), 4);
   const auto path = dir.write("t.json", char_tokenizer("xyz")->to_json());
-  EXPECT_EQ(make_tokenizer(path.string(), texts)->vocab_size(), 3);
-  EXPECT_THROW(make_tokenizer((dir / "missing.json").string(), texts), DataError);
-  EXPECT_THAT([&] { make_tokenizer("bpe", texts); }, ThrowsMessage<ConfigError>(HasSubstr("\"bpe\"")));
+  EXPECT_EQ(make_tokenizer(path.string(), files)->vocab_size(), 3);
+  EXPECT_THROW(make_tokenizer((dir / "missing.json").string(), files), DataError);
+  EXPECT_THAT([&] { make_tokenizer("bpe", files); }, ThrowsMessage<ConfigError>(HasSubstr("\"bpe\"")));
 }
 
 }  // namespace
