@@ -80,19 +80,7 @@ void Rebuilder::want(ValueId id, NodeId reader, Plan& plan, std::vector<ValueId>
     return;
   }
   step.outputs |= 1U << output;
-  const Node& node = graph_.node(value.producer);
-  const bool open = std::any_of(node.op->rebuilds.begin(), node.op->rebuilds.end(), [&](const Rebuild& way) {
-    if (way.output != value.output) {
-      return false;
-    }
-    for (std::size_t j = 0; j < node.outputs.size(); ++j) {
-      if (contains(way.from.outputs, j) && !available(node.outputs[j])) {
-        return false;
-      }
-    }
-    return true;
-  });
-  step.forward = step.forward || !open;
+  step.forward = step.forward || graph_.open_rebuild(id) == nullptr;
   pending.push_back(id);
 }
 
@@ -111,14 +99,10 @@ void Rebuilder::require_unwritten(ValueId id, const Tensor& data, NodeId reader)
        reader == target_ ? "backward" : "rebuild for backward");
 }
 
-bool Rebuilder::available(ValueId id) const {
-  return graph_.value(id).saved != nullptr || graph_.held(id).defined();
-}
-
 // What the step reads of the node's own inputs and outputs.
 Reads Rebuilder::sources(const Node& node, const Step& step) const {
   if (step.forward) {
-    return {.inputs = ~0U, .outputs = 0};
+    return kAllInputs;
   }
   Reads from;
   for (const Rebuild& way : node.op->rebuilds) {
@@ -170,7 +154,7 @@ void Rebuilder::make_outputs(Node& node, const Step& step) {
     const Outputs made =
         node.op->forward(context_, node.args.get(), {.tensors = inputs, .rng = node.rng, .recording = true});
     for (std::size_t j = 0; j < made.size(); ++j) {
-      if (!available(node.outputs[j])) {
+      if (!graph_.available(node.outputs[j])) {
         bring(node.outputs[j], made[j]);
       }
     }

@@ -38,7 +38,6 @@ class Rebuilder {
   void make_outputs(Node& node, const Step& step);
   void bring(ValueId id, Tensor data);
   void done_with(ValueId id, NodeId target);
-  bool available(ValueId id) const;
   bool stays(ValueId id, NodeId node);
   bool pending(const Value& value, NodeId node) const;
   bool goes_missing(const Value& value, NodeId node) const;

@@ -1,12 +1,14 @@
 #include "tests/programs/execute.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "nn/base/error.h"
 #include "tests/programs/ops.h"
-#include "tests/programs/scope.h"
+#include "tests/programs/values.h"
 
 namespace retape::programs {
 namespace {
@@ -24,6 +26,33 @@ struct Parameter {
   nn::Placement placement = nn::Placement::replicated;
 };
 
+struct PlannedFailure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Lets the tape's n-th event fail, and hands all events on.
+class FailingObserver final : public nn::TapeObserver {
+ public:
+  FailingObserver(nn::TapeObserver* next, int& events_left) : next_(next), events_left_(events_left) {}
+  void on_event(const nn::TapeEvent& event) override {
+    if (events_left_ > 0 && --events_left_ == 0) {
+      throw PlannedFailure("planned");
+    }
+    if (next_ != nullptr) {
+      next_->on_event(event);
+    }
+  }
+  void on_boundary(const nn::Region& region) override {
+    if (next_ != nullptr) {
+      next_->on_boundary(region);
+    }
+  }
+
+ private:
+  nn::TapeObserver* next_;
+  int& events_left_;
+};
+
 class Run {
  public:
   Run(const Program& program, const Plan& plan, const parallel::Topology& topology);
@@ -38,6 +67,8 @@ class Run {
   void evaluate(const Statement& statement);
   void backward(const Statement& statement);
   void configure(int settings);
+  void run_from_the_start();
+  void let_go();
   void note_slab();
   void define(Variable variable, Var value);
   Var& at(Variable variable) { return variables_[static_cast<std::size_t>(variable)]; }
@@ -58,6 +89,7 @@ class Run {
   std::vector<Var> variables_;
   std::vector<std::vector<Variable>> made_{1};  // by body, innermost last
   int settings_ = 0;
+  int events_left_ = 0;  // before the one that fails
 };
 
 Run::Run(const Program& program, const Plan& plan, const parallel::Topology& topology)
@@ -91,6 +123,12 @@ Tape& Run::tape(int number) {
   if (!tape) {
     nn::TapeOptions options = checkpointer_.tape_options();
     options.record = number != kEvaluation;
+    if (events_left_ > 0) {
+      const auto failing = std::make_shared<std::pair<FailingObserver, std::shared_ptr<const void>>>(
+          FailingObserver(options.observer, events_left_), options.held);
+      options.observer = &failing->first;
+      options.held = failing;
+    }
     tape.emplace(context_, std::move(options));
   }
   return *tape;
@@ -267,27 +305,48 @@ void Run::configure(int settings) {
        .profile = form.profile});
 }
 
+void Run::run_from_the_start() {
+  checkpointer_.model_parallel_seed(kSeed);
+  checkpointer_.rng().add(kGenerators[3], 1000 + static_cast<std::uint64_t>(topology_.tensor.rank()));
+  checkpointer_.rng().add(kGenerators[4], 2000, nn::Placement::replicated);
+  configure(0);
+  run(program_.body);
+}
+
+void Run::let_go() {
+  for (std::optional<Tape>& tape : tapes_) {
+    end_tape(tape);
+  }
+  std::fill(variables_.begin(), variables_.end(), Var());
+}
+
 Outcome Run::outcome() {
   try {
-    checkpointer_.model_parallel_seed(kSeed);
-    checkpointer_.rng().add(kGenerators[3], 1000 + static_cast<std::uint64_t>(topology_.tensor.rank()));
-    checkpointer_.rng().add(kGenerators[4], 2000, nn::Placement::replicated);
     for (const ParameterForm& form : program_.parameters) {
       parameters_.push_back(
           {.data = filled(form.elems, static_cast<int>(parameters_.size()), form.of_one_rank, nn::Tag::parameters),
            .slot = {.dtype = program_.dtype},
            .placement = form.of_one_rank ? nn::Placement::shard : nn::Placement::replicated});
     }
-    configure(0);
-    run(program_.body);
+    events_left_ = plan_.keep_everything ? 0 : program_.failure;
+    try {
+      run_from_the_start();
+    } catch (const PlannedFailure&) {
+      note_slab();
+      let_go();
+      made_.assign(1, {});
+      for (Parameter& parameter : parameters_) {
+        parameter.slot.gradient = Tensor();
+      }
+      outcome_.losses.clear();
+      outcome_.work = {};
+      run_from_the_start();
+    }
   } catch (const std::exception& error) {
     outcome_.failure = error.what();
   }
   note_slab();
-  for (std::optional<Tape>& tape : tapes_) {
-    end_tape(tape);
-  }
-  variables_.clear();
+  let_go();
   outcome_.memory = device_.memory().stats();
   outcome_.work.rebuild_time = {};
   outcome_.generators = checkpointer_.rng().get_states();

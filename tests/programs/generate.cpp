@@ -290,6 +290,7 @@ Program Author::write() {
   for (int i = rare_ ? 2 : 1; i > 0; --i) {
     program_.settings.push_back(settings());
   }
+  program_.failure = dice_.chance(8) ? dice_.between(1, 40) : 0;
   ops_left_ = dice_.chance(70) ? dice_.between(2, 10) : dice_.between(8, 30);
   add_start(program_.body, 0);
   add_op(program_.body, 0);

@@ -6,8 +6,8 @@
 #include <numeric>
 #include <utility>
 
-#include "nn/autograd/gradients.h"
 #include "nn/ops/dropout.h"
+#include "tests/programs/values.h"
 
 namespace retape::programs {
 namespace {
@@ -23,62 +23,8 @@ using nn::Reads;
 using nn::Saved;
 using nn::Shape;
 using nn::Tensor;
-using Values = std::vector<float>;
 
 struct NoArgs {};
-
-template <class Make>
-Tensor made(Context& context, const Shape& shape, nn::DType dtype, const Make& make) {
-  Tensor tensor(context.device(), shape, dtype, context.output_tag());
-  if (context.device().computes()) {
-    write(tensor, make());
-  }
-  return tensor;
-}
-
-// Gives the gradient of input i where it is wanted.
-template <class Make>
-void give(Context& context, Gradients& gradients, int i, const Make& make) {
-  if (!gradients.wants(i)) {
-    return;
-  }
-  const nn::GradSink sink = gradients.sink(i);
-  if (!context.device().computes()) {
-    return;
-  }
-  Values values = make();
-  if (sink.accumulate) {
-    const Values before = read(sink.tensor);
-    std::transform(before.begin(), before.end(), values.begin(), values.begin(), std::plus<>());
-  }
-  write(sink.tensor, values);
-}
-
-template <class F>
-Values map(const Values& x, F f) {
-  Values y(x.size());
-  std::transform(x.begin(), x.end(), y.begin(), f);
-  return y;
-}
-
-// f(a, b) where b is repeated or cut to the size of a.
-template <class F>
-Values zip(const Values& a, const Values& b, F f) {
-  Values y(a.size());
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    y[i] = f(a[i], b[i % b.size()]);
-  }
-  return y;
-}
-
-// What comes of gradients of b repeated: their sums, for each element of b.
-Values fold(const Values& d, std::size_t size) {
-  Values sums(size);
-  for (std::size_t i = 0; i < d.size(); ++i) {
-    sums[i % size] += d[i];
-  }
-  return sums;
-}
 
 float softsign(float x) {
   return x / (1 + std::abs(x));
@@ -362,28 +308,6 @@ struct Sum : Elementwise<Sum> {
 };
 
 }  // namespace
-
-Values read(const Tensor& tensor) {
-  const auto count = static_cast<std::size_t>(tensor.elems());
-  if (tensor.dtype() == nn::DType::f32) {
-    const float* from = tensor.data_as<float>();
-    return {from, from + count};
-  }
-  Values values(count);
-  const nn::bf16* from = tensor.data_as<nn::bf16>();
-  std::transform(from, from + count, values.begin(), [](nn::bf16 v) { return nn::to_float(v); });
-  return values;
-}
-
-void write(const Tensor& tensor, const Values& values) {
-  require(static_cast<Elems>(values.size()) == tensor.elems(), "[programs] expected {} values, got {}", tensor.elems(),
-          values.size());
-  if (tensor.dtype() == nn::DType::f32) {
-    std::copy(values.begin(), values.end(), tensor.data_as<float>());
-  } else {
-    std::transform(values.begin(), values.end(), tensor.data_as<nn::bf16>(), nn::to_bf16);
-  }
-}
 
 nn::Var run_op(nn::Tape& tape, const Statement& statement, std::span<const nn::Var> inputs,
                const parallel::Group& group) {

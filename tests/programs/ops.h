@@ -18,7 +18,6 @@
 #pragma once
 
 #include <span>
-#include <vector>
 
 #include "parallel/comm/group.h"
 #include "tests/programs/program.h"
@@ -35,9 +34,5 @@ nn::Var run_op(nn::Tape& tape, const Statement& statement, std::span<const nn::V
 nn::Var run_loss(nn::Tape& tape, const nn::Var& value);
 // The sum of two scalars.
 nn::Var run_sum(nn::Tape& tape, const nn::Var& a, const nn::Var& b);
-
-// The elements of an f32 or bf16 tensor that computes.
-std::vector<float> read(const nn::Tensor& tensor);
-void write(const nn::Tensor& tensor, const std::vector<float>& values);
 
 }  // namespace retape::programs

@@ -110,6 +110,7 @@ struct Program {
   std::vector<SettingsForm> settings;  // the first from the start
   std::vector<Statement> body;
   int variables = 0;  // one more than the highest
+  int failure = 0;    // this event of a tape, counted from 1, throws; then all is run again. 0: none does
 
   bool operator==(const Program&) const = default;
 };

@@ -143,6 +143,8 @@ class Shrinker {
     };
     attempt([](Program& program) { program.ranks = std::max(1, program.ranks - 1); });
     attempt([](Program& program) { program.dtype = nn::DType::f32; });
+    attempt([](Program& program) { program.failure = 0; });
+    attempt([](Program& program) { program.failure = std::max(program.failure - 1, 0); });
     for (std::size_t s = 0; s < best_.settings.size(); ++s) {
       for (int part = 0; part < kPartsOfSettings; ++part) {
         attempt([&](Program& program) { simplify(program.settings[s], part); });

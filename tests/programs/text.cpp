@@ -106,6 +106,9 @@ std::string describe(const Program& program) {
     text += fmt::format("parameter {}: {} elements{}\n", i, program.parameters[i].elems,
                         program.parameters[i].of_one_rank ? " of one rank" : "");
   }
+  if (program.failure > 0) {
+    text += fmt::format("event {} fails, and all is run again\n", program.failure);
+  }
   describe(program.body, "", text);
   return text;
 }

@@ -46,9 +46,11 @@ TEST(Programs, UseEveryKindOfStatementAndSetting) {
   std::set<std::string> policies;
   std::set<nn::DType> dtypes;
   std::set<int> stores;
+  int failing = 0;
   for (int number = 0; number < 500; ++number) {
     const Program program = generate(3, number);
     ranks.insert(program.ranks);
+    failing += program.failure > 0 ? 1 : 0;
     dtypes.insert(program.dtype);
     for (const SettingsForm& form : program.settings) {
       policies.insert(form.policy.describe());
@@ -64,6 +66,7 @@ TEST(Programs, UseEveryKindOfStatementAndSetting) {
   EXPECT_EQ(ranks, (std::set<int>{1, 2, 3}));
   EXPECT_EQ(dtypes.size(), 2U);
   EXPECT_EQ(stores.size(), 12U);
+  EXPECT_GT(failing, 20);
   for (const char* policy : {"none", "full", "full, every 2", "full, uniform 3", "full, nested 2", "block(1)"}) {
     EXPECT_TRUE(policies.contains(policy)) << policy;
   }
@@ -94,7 +97,7 @@ TEST(Programs, AreMadeSmallWhileTheyFail) {
       EXPECT_LE(count_statements(small.body), 4) << describe(small);
     }
   }
-  EXPECT_GT(failures, 10);
+  EXPECT_GT(failures, 5);
 }
 
 TEST(Programs, ReadLikePrograms) {
