@@ -10,6 +10,7 @@
 
 #include "data/atomic_file.h"
 #include "data/files/checksum.h"
+#include "data/files/folder_lock.h"
 #include "data/files/json.h"
 #include "data/mapped_file.h"
 #include "nn/base/error.h"
@@ -129,9 +130,14 @@ void remove_unfinished(const std::filesystem::path& directory) {
   }
 }
 
-// Those that are not whole go first and do not count.
+// Those that are not whole go first and do not count. None goes while somebody opens one of them: the next save sees to
+// it.
 void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directory,
                     std::span<const std::filesystem::path> not_whole) {
+  const std::optional<data::FolderLock> lock = data::FolderLock::alone(directory);
+  if (!lock) {
+    return;
+  }
   std::vector<CheckpointEntry> entries = list_checkpoints(directory);
   const auto whole_end = std::stable_partition(entries.begin(), entries.end(), [&](const CheckpointEntry& entry) {
     return std::find(not_whole.begin(), not_whole.end(), entry.path) == not_whole.end();
@@ -244,6 +250,7 @@ bool was_read(const std::filesystem::path& path) {
 }  // namespace
 
 LatestCheckpoint open_latest_checkpoint(const std::filesystem::path& directory) {
+  const data::FolderLock lock = data::FolderLock::together(directory);  // what is listed stays until it is open
   LatestCheckpoint latest;
   for (const CheckpointEntry& entry : list_checkpoints(directory)) {
     try {

@@ -9,8 +9,9 @@
 // for one. Saves are numbered, so that "the newest" is the one saved last, also after a run went back to an earlier
 // step.
 //
-// One process at a time saves into a folder. Errors are DataErrors that name the file or folder and the reason; but a
-// whole checkpoint of another version is an Error, so that nobody takes it for a corrupt one.
+// One process at a time saves into a folder; others may open the newest meanwhile, and what they hold stays readable.
+// Errors are DataErrors that name the file or folder and the reason; but a whole checkpoint of another version is an
+// Error, so that nobody takes it for a corrupt one.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +55,9 @@ class Checkpoint {
 void probe_checkpoint_directory(const std::filesystem::path& directory);
 
 // Saves a checkpoint into the folder, which is made if it is missing, and returns its path. Then removes those of
-// `not_whole` and all but the `keep_last` newest others; before, what killed saves left behind. The disk must have room
-// for keep_last + 1 of them. On an error the earlier checkpoints are as they were.
+// `not_whole` and all but the `keep_last` newest others, unless somebody opens one just then, so that the next save
+// does it; before, what killed saves left behind. The disk must have room for keep_last + 1 of them. On an error the
+// earlier checkpoints are as they were.
 //
 //   state      anything that must come back: configuration, sampler, generators, tokenizer. Numbers come back exactly,
 //              except that JSON has no infinity and no NaN.

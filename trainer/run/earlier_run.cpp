@@ -1,8 +1,12 @@
 #include "trainer/run/earlier_run.h"
 
+#include <chrono>
+#include <optional>
 #include <system_error>
+#include <thread>
 #include <vector>
 
+#include "data/files/folder_lock.h"
 #include "nn/base/error.h"
 #include "trainer/checkpoint_files.h"
 #include "trainer/run/run_folder.h"
@@ -25,6 +29,19 @@ void move(const std::filesystem::path& from, const std::filesystem::path& folder
   std::error_code error;
   std::filesystem::rename(from, folder / from.filename(), error);
   require<DataError>(!error, "[run] {}: cannot be moved to {}: {}", from.string(), folder.string(), error.message());
+}
+
+// Who opens checkpoints has listed them under their names. That does not take long, but a process may be stopped.
+std::optional<data::FolderLock> lock_checkpoints(const std::filesystem::path& out_dir) {
+  constexpr int kAttempts = 100;
+  constexpr std::chrono::milliseconds kPause{10};
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (auto lock = data::FolderLock::alone(checkpoints_in(out_dir))) {
+      return lock;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  fail<DataError>("[run] {}: is being opened by another process and cannot be moved", checkpoints_in(out_dir).string());
 }
 
 std::filesystem::path make_folder(const std::filesystem::path& out_dir) {
@@ -60,6 +77,7 @@ std::filesystem::path move_earlier_run(const std::filesystem::path& out_dir, con
   if (!metrics && !checkpoints) {
     return {};
   }
+  const std::optional<data::FolderLock> lock = lock_checkpoints(out_dir);
   const std::vector<std::filesystem::path> settings = settings_of_run(out_dir, read);
   const std::filesystem::path folder = make_folder(out_dir);
   if (metrics) {

@@ -1,6 +1,6 @@
 // Stands before the system calls of a program that is started with LD_PRELOAD:
 //
-//   RETAPE_CALLS_LOG   a file that gets a line for each: "fdatasync PATH", "rename TO"
+//   RETAPE_CALLS_LOG   a file that gets a line for each: "create PATH", "fdatasync PATH", "rename TO"
 //   RETAPE_CALLS_HOLD  a path: opening a file of checkpoints makes PATH.reached and waits for PATH.go
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -65,6 +65,9 @@ int open(const char* path, int flags, ...) {
   const auto mode = static_cast<mode_t>((flags & O_CREAT) != 0 ? va_arg(rest, int) : 0);
   va_end(rest);
   hold_at(path);
+  if ((flags & O_CREAT) != 0) {
+    record(std::string("create ") + path);
+  }
   return open_really(path, flags, mode);
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "data/files/checksum.h"
+#include "data/files/folder_lock.h"
 #include "nn/base/error.h"
 #include "tests/support/file_size_limit.h"
 #include "tests/support/temp_dir.h"
@@ -133,6 +134,28 @@ TEST(Checkpoints, TheLastOnesStay) {
   EXPECT_THAT(steps_in(dir.path()), ElementsAre(40, 30, 20));
   save(dir.path(), 50, 1);
   EXPECT_THAT(steps_in(dir.path()), ElementsAre(50));
+}
+
+TEST(Checkpoints, StayWhileSomebodyOpensOne) {
+  const TempDir dir;
+  save(dir.path(), 10, 1);
+  {
+    const data::FolderLock reader = data::FolderLock::together(dir.path());
+    save(dir.path(), 20, 1);
+    save(dir.path(), 30, 1);
+    EXPECT_THAT(steps_in(dir.path()), ElementsAre(30, 20, 10));
+  }
+  save(dir.path(), 40, 1);
+  EXPECT_THAT(steps_in(dir.path()), ElementsAre(40));
+}
+
+TEST(Checkpoints, ThatAreOpenCanBeReadToTheirEnd) {
+  const TempDir dir;
+  save(dir.path(), 10, 1);
+  const LatestCheckpoint latest = open_latest_checkpoint(dir.path());
+  save(dir.path(), 20, 1);
+  EXPECT_THAT(steps_in(dir.path()), ElementsAre(20));
+  expect_whole(*latest.checkpoint);
 }
 
 TEST(Checkpoints, TheNewestIsTheOneSavedLastAlsoWhenARunWentBack) {
