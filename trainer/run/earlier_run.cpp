@@ -8,16 +8,11 @@
 
 #include "data/files/folder_lock.h"
 #include "nn/base/error.h"
-#include "trainer/checkpoint_files.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/settings_file.h"
 
 namespace retape::trainer {
 namespace {
-
-bool has_checkpoints(const std::filesystem::path& out_dir) {
-  return !list_checkpoints(checkpoints_in(out_dir)).empty();
-}
 
 bool has_metrics(const std::filesystem::path& out_dir) {
   std::error_code absent;

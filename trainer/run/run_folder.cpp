@@ -9,6 +9,7 @@
 
 #include "data/atomic_file.h"
 #include "nn/base/error.h"
+#include "trainer/checkpoint_files.h"
 
 namespace retape::trainer {
 namespace {
@@ -30,6 +31,10 @@ std::filesystem::path checkpoints_in(const std::filesystem::path& out_dir) {
 
 std::filesystem::path metrics_in(const std::filesystem::path& out_dir) {
   return out_dir / "metrics.jsonl";
+}
+
+bool has_checkpoints(const std::filesystem::path& out_dir) {
+  return !list_checkpoints(checkpoints_in(out_dir)).empty();
 }
 
 RunFolder::RunFolder(std::filesystem::path path) : path_(std::move(path)) {

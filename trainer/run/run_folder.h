@@ -18,6 +18,7 @@ namespace retape::trainer {
 
 std::filesystem::path checkpoints_in(const std::filesystem::path& out_dir);
 std::filesystem::path metrics_in(const std::filesystem::path& out_dir);
+bool has_checkpoints(const std::filesystem::path& out_dir);
 
 class RunFolder {
  public:

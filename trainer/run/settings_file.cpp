@@ -9,15 +9,14 @@
 #include "data/files/checksum.h"
 #include "data/files/read_text.h"
 #include "nn/base/error.h"
-#include "trainer/checkpoint_files.h"
 #include "trainer/config_writer.h"
 #include "trainer/run/run_folder.h"
 
 namespace retape::trainer {
 namespace {
 
-constexpr const char* kUsual = "config.toml";
-constexpr const char* kInstead = "settings.toml";
+constexpr std::string_view kUsual = "config.toml";
+constexpr std::string_view kInstead = "settings.toml";
 // What earlier versions began with.
 constexpr std::string_view kFormerBeginning = "# Every setting in force, defaults included.\n\n[run]\n";
 
@@ -41,11 +40,7 @@ bool is_marked(std::string_view text) {
   return end != std::string_view::npos && text.substr(0, end + 1) == first_line(text.substr(end + 1));
 }
 
-bool has_checkpoints(const std::filesystem::path& out_dir) {
-  return !list_checkpoints(checkpoints_in(out_dir)).empty();
-}
-
-bool is_of_run(const std::filesystem::path& out_dir, const char* name) {
+bool is_of_run(const std::filesystem::path& out_dir, std::string_view name) {
   const std::string text = contents(out_dir / name);
   return is_marked(text) || (name == kUsual && text.starts_with(kFormerBeginning) && has_checkpoints(out_dir));
 }
@@ -94,7 +89,7 @@ void write_settings(const SettingsPlace& place, const Config& config) {
 std::vector<std::filesystem::path> settings_of_run(const std::filesystem::path& out_dir,
                                                    const std::filesystem::path& read) {
   std::vector<std::filesystem::path> files;
-  for (const char* name : {kUsual, kInstead}) {
+  for (const std::string_view name : {kUsual, kInstead}) {
     std::error_code ignored;
     if (is_of_run(out_dir, name) && !std::filesystem::equivalent(out_dir / name, read, ignored)) {
       files.push_back(out_dir / name);
