@@ -7,9 +7,7 @@ namespace {
 
 class ConfigFiles : public ConfigCase {
  protected:
-  static std::filesystem::path configs() {
-    return std::filesystem::path(__FILE__).parent_path() / ".." / ".." / ".." / "configs";
-  }
+  static std::filesystem::path configs() { return RETAPE_CONFIGS; }
 };
 
 TEST_F(ConfigFiles, AllLoadAndSurviveBeingWritten) {
