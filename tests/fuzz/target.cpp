@@ -17,6 +17,7 @@ void require_property(bool holds, std::string_view property) {
 void require_one_line(const Error& error) {
   const std::string_view message = error.what();
   require_property(message.find('\n') == std::string_view::npos, "a message is one line");
+  require_property(message.size() < 1000, "a message is below 1,000 bytes");
 }
 
 ScratchFile::ScratchFile(std::string_view bytes) : fd_(::memfd_create("fuzz", MFD_CLOEXEC)) {
