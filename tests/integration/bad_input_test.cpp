@@ -3,8 +3,7 @@
 #include <cstdio>
 #include <limits>
 
-#include "data/utf8.h"
-#include "tests/integration/training_case.h"
+#include "tests/integration/bad_input_case.h"
 #include "trainer/checkpoint_files.h"
 
 namespace retape::integration {
@@ -13,18 +12,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
-
-// Files of a folder with their bytes. A lock's only say who held it last.
-std::map<std::string, std::string> contents_of(const std::filesystem::path& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().filename() != ".retape.lock") {
-      files[entry.path().string()] = bytes_of(entry.path());
-    }
-  }
-  return files;
-}
 
 // What a line of the shell prints: `before`, the program with these words, `after`.
 std::string in_shell(const std::string& before, const std::vector<std::string>& words, const std::string& after) {
@@ -40,52 +27,6 @@ std::string in_shell(const std::string& before, const std::vector<std::string>& 
   pclose(shell);
   return output;
 }
-
-constexpr std::size_t kLongestError = sizeof "error: \n" + 999;
-
-// Each test finds a run of four steps with its checkpoints, which would go on to eight.
-class BadInput : public TrainingCase {
- protected:
-  BadInput() {
-    train("run", {"train.steps=4", "train.save_every=2", "optimizer.schedule=constant"});
-    before_ = contents_of(out_dir("run"));
-  }
-
-  Settings resumed() const { return settings("run") + Settings{"optimizer.schedule=constant"}; }
-
-  // One line on stderr with every one of these texts, and a folder of the run that is as it was.
-  void expect_refusal(const std::vector<std::string>& words, const std::vector<std::string>& texts,
-                      const Surroundings& surroundings = {}) const {
-    const Exit exit = run_trainer(words, surroundings);
-    SCOPED_TRACE(exit.err);
-    EXPECT_EQ(exit.signal, 0);
-    EXPECT_GT(exit.status, 0);
-    EXPECT_EQ(lines_of(exit.err).size(), 1U);
-    EXPECT_THAT(exit.err, testing::StartsWith("error: "));
-    EXPECT_LE(exit.err.size(), kLongestError);
-    for (const std::string& text : texts) {
-      EXPECT_THAT(exit.err, HasSubstr(text));
-    }
-    EXPECT_TRUE(contents_of(out_dir("run")) == before_) << "the run's folder has changed";
-  }
-
-  void expect_refusal_of(const Settings& more, const std::vector<std::string>& texts) const {
-    expect_refusal(arguments("", resumed() + more), texts);
-  }
-
-  // Started anew rather than resumed, in a folder of its own.
-  void expect_refusal_of_start(const Settings& more, const std::vector<std::string>& texts) const {
-    expect_refusal(arguments("", settings("new") + more), texts);
-    EXPECT_THAT(trainer::list_checkpoints(checkpoints("new")), IsEmpty());
-  }
-
-  std::string newest() const { return trainer::list_checkpoints(checkpoints("run")).front().path.string(); }
-
-  const std::map<std::string, std::string>& before() const { return before_; }
-
- private:
-  std::map<std::string, std::string> before_;
-};
 
 // --- Settings ------------------------------------------------------------------------------------------------------
 
@@ -148,191 +89,6 @@ TEST_F(BadInput, MessagesQuoteALittleOfWhatIsLong) {
   expect_refusal({"study", "--policies", name}, {"--policies", "nnn"});
   expect_refusal({"prepare", "--input", name, "--output", path("x").string()}, {"nnn"});
   expect_refusal_of_start({"data.train=" + std::string(50'000, '\n')}, {"[data] \\x0a"});
-}
-
-// --- Data ----------------------------------------------------------------------------------------------------------
-
-TEST_F(BadInput, Data) {
-  const std::string empty = folder().write("empty.txt", "").string();
-  expect_refusal_of_start({"data.train=" + empty}, {empty, "empty"});
-  const std::string missing = path("missing.txt").string();
-  expect_refusal_of_start({"data.train=" + missing}, {missing});
-  expect_refusal_of_start({"data.val=" + missing}, {missing});
-  const std::string brief = folder().write("brief.txt", "ten bytes.").string();
-  expect_refusal_of_start({"data.train=" + brief}, {brief, "expected at least 17 tokens", "got 9"});
-  expect_refusal_of_start({"data.train=" + path("text.txt").string() + "/x"}, {"text.txt/x"});
-  expect_refusal(arguments("", {"run.out_dir=" + out_dir("new").string()}), {"[data] train", "none"});
-}
-
-TEST_F(BadInput, TokenFiles) {
-  std::vector<std::uint16_t> tokens(1000, 5);
-  tokens[700] = 300;
-  const std::string file = folder().write("tokens.bin", tokens).string();
-  expect_refusal_of_start({"data.train=" + file, "model.vocab=256"}, {file, "700", "300", "256"});
-  expect_refusal_of_start({"data.train=" + file}, {file, "vocabulary"});
-  const std::string odd = folder().write("odd.bin", std::string(1001, 'a')).string();
-  expect_refusal_of_start({"data.train=" + odd, "model.vocab=30000"}, {odd, "1001"});
-
-  std::vector<std::int32_t> header(256);
-  header[0] = 20240520;
-  header[1] = 1;
-  header[2] = 5000;  // and then none come
-  const std::string truncated = folder().write("truncated.bin", header).string();
-  expect_refusal_of_start({"data.train=" + truncated, "model.vocab=256"}, {truncated, "5000"});
-}
-
-TEST_F(BadInput, DataThatTheRunDoesNotKnow) {
-  const std::string text = folder().write("small.txt", std::string(2000, 'a') + std::string(2000, 'b')).string();
-  const std::string other = folder().write("other.txt", std::string(2000, 'a') + std::string(2000, 'z')).string();
-  train("chars", {"data.train=" + text, "data.tokenizer=char", "train.steps=2"});
-  const Settings go_on = settings("chars") + Settings{"data.tokenizer=char"};
-  expect_refusal(arguments("", go_on + Settings{"data.train=" + other}), {other, "'z'", "vocabulary of 2"});
-
-  const std::string tokens = path("other.bin").string();
-  ASSERT_TRUE(run_trainer({"prepare", "--input", other, "--output", tokens}).ok());
-  expect_refusal(arguments("", go_on + Settings{"data.train=" + tokens}),
-                 {"other.tokenizer.json", "expected the tokenizer of the resumed run"});
-  expect_refusal_of({"model.vocab=300"}, {"[checkpoint]", "wte.weight", "[300, 32]", "[256, 32]"});
-}
-
-// Whoever gives the size of the table.
-TEST_F(BadInput, ATokenizerWithMoreIdsThanTheTable) {
-  const auto expect_refusal_everywhere = [&](const Settings& more, const std::vector<std::string>& texts) {
-    expect_refusal_of_start(more, texts);
-    const Settings all = settings("new") + more;
-    expect_refusal(arguments("", all + Settings{"run.device=meta"}), texts);
-    for (const char* command : {"plan", "study"}) {
-      expect_refusal(arguments(command, all), texts);
-    }
-    EXPECT_FALSE(std::filesystem::exists(out_dir("new")));
-  };
-  expect_refusal_everywhere({"model.vocab=100"}, {"vocabulary size", "256", "100"});
-
-  std::string characters;
-  for (char32_t c = 0x20000; c < 0x20000 + 60'000; ++c) {
-    data::append_utf8(characters, c);
-  }
-  const std::string many = folder().write("many.txt", characters).string();
-  const std::string tokens = path("many.bin").string();
-  ASSERT_TRUE(run_trainer({"prepare", "--input", many, "--output", tokens}).ok());
-  for (const Settings& data :
-       {Settings{"data.train=" + many, "data.tokenizer=char"}, Settings{"data.train=" + tokens}}) {
-    expect_refusal_everywhere(data + Settings{"model.preset=gpt2"}, {"vocabulary size", "60000", "50257"});
-  }
-  const std::string plain = folder().write("plain.bin", std::vector<std::uint16_t>(5000, 7)).string();
-  expect_refusal_everywhere({"data.train=" + plain, "data.val=" + tokens, "model.preset=gpt2"},
-                            {"many.tokenizer.json", "60000", "50257"});
-
-  const std::string weights = path("weights.safetensors").string();
-  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", weights})).ok());
-  expect_refusal_everywhere({"data.train=" + many, "data.tokenizer=char", "model.init_from=" + weights},
-                            {"[model] init_from", weights, "60000", "256"});
-  expect_refusal(arguments("eval", settings("new") + Settings{"model.init_from=" + weights, "data.train=" + many,
-                                                              "data.tokenizer=char"}),
-                 {"[model] init_from", weights, "60000", "256"});
-}
-
-TEST_F(BadInput, APromptOutsideTheVocabulary) {
-  expect_refusal_of_start({"data.tokenizer=char", "run.sample_tokens=5", "run.sample_prompt=Z"},
-                          {"run.sample_prompt", "'Z'"});
-}
-
-// --- Weights and checkpoints ---------------------------------------------------------------------------------------
-
-TEST_F(BadInput, Checkpoints) {
-  const auto saved = trainer::list_checkpoints(checkpoints("run"));
-  ASSERT_EQ(saved.size(), 2U);
-  for (const trainer::CheckpointEntry& entry : saved) {
-    corrupt(entry.path);
-  }
-  const Exit refused = run_trainer(arguments("", resumed()));
-  EXPECT_EQ(refused.status, 1);
-  EXPECT_EQ(lines_of(refused.err).size(), 1U) << refused.err;
-  EXPECT_THAT(refused.err, AllOf(HasSubstr("none of the 2 checkpoints is whole"),
-                                 HasSubstr(saved.front().path.string()), HasSubstr("checksum")));
-  EXPECT_EQ(trainer::list_checkpoints(checkpoints("run")).size(), 2U);
-}
-
-TEST_F(BadInput, ANamedCheckpoint) {
-  const std::string copy = path("copy.safetensors").string();
-  const std::string whole = bytes_of(newest());
-  for (const std::size_t length : {whole.size() - 1, whole.size() / 2, std::size_t{100}, std::size_t{3}}) {
-    folder().write("copy.safetensors", whole.substr(0, length));
-    expect_refusal_of({"train.resume=" + copy}, {copy, "expected", "got"});
-  }
-  folder().write("copy.safetensors", whole);
-  corrupt(copy);
-  expect_refusal_of({"train.resume=" + copy}, {copy, "expected checksum", "corrupt"});
-  expect_refusal_of({"train.resume=" + path("none").string()}, {path("none").string()});
-}
-
-TEST_F(BadInput, ACheckpointOfAnotherModel) {
-  const std::string place = "[checkpoint] " + newest();
-  expect_refusal_of({"model.layers=3"}, {place, "h.2.", "got none"});
-  expect_refusal_of({"model.layers=1"}, {place, "number of tensors", "expected 48", "got 84"});
-  expect_refusal_of({"model.dim=64"}, {place, "[256, 64]", "[256, 32]"});
-  expect_refusal_of({"model.seq_len=32"}, {place, "wpe.weight", "[32, 32]", "[16, 32]"});
-  expect_refusal_of({"model.heads=4"}, {place, "heads", "expected 4", "got 2"});
-  expect_refusal_of({"model.tie_embeddings=false"}, {place, "lm_head.weight", "got none"});
-}
-
-TEST_F(BadInput, SettingsThatARunKeeps) {
-  const std::string saved = ", that of " + newest() + ", got ";
-  expect_refusal_of({"run.seed=2"}, {"[run] seed: expected 1" + saved + "2;"});
-  expect_refusal_of({"data.tokenizer=char"}, {"[data] tokenizer: expected \"byte\"" + saved + "\"char\";"});
-  expect_refusal_of({"data.order=sequential"}, {"[data] order: expected \"random\"" + saved + "\"sequential\";"});
-  expect_refusal_of({"model.init_from=x"}, {"[model] init_from: expected \"\"" + saved + "\"x\";"});
-}
-
-TEST_F(BadInput, AnEndBeforeTheCheckpoint) {
-  expect_refusal_of({"train.steps=3"}, {"[train] steps: expected at least 4, the step of " + newest() + ", got 3"});
-}
-
-TEST_F(BadInput, WeightsToStartFrom) {
-  const std::string file = path("weights.safetensors").string();
-  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", file})).ok());
-  const Settings start{"model.init_from=" + file};
-  expect_refusal_of_start(start + Settings{"model.seq_len=32"},
-                          {file, "wpe.weight", "[32, 32]", "model.seq_len = 32", "got [16, 32]"});
-  expect_refusal_of_start(start + Settings{"model.vocab=300"}, {file, "wte.weight", "[300, 32]", "got [256, 32]"});
-  expect_refusal_of_start(start + Settings{"model.layers=3"}, {file, "h.2."});
-  expect_refusal_of_start(start + Settings{"model.layers=1"}, {file, "h.1."});
-
-  const std::string whole = bytes_of(file);
-  for (const std::size_t length : {whole.size() - 1, whole.size() / 2, std::size_t{100}, std::size_t{0}}) {
-    folder().write("weights.safetensors", whole.substr(0, length));
-    expect_refusal_of_start(start, {file});
-  }
-  std::string header = whole;
-  header[8] = '}';
-  folder().write("weights.safetensors", header);
-  expect_refusal_of_start(start, {file, "header"});
-  expect_refusal_of_start({"model.init_from=" + path("none").string()}, {path("none").string()});
-}
-
-TEST_F(BadInput, AModelIsComparedWithItsWeightsBeforeItIsMade) {
-  const Surroundings little{.most_memory = 1_GiB};  // half of what the tables would take
-  const Settings longer = resumed() + Settings{"model.seq_len=16777216"};
-  const std::vector<std::string> texts{"[checkpoint]", "wpe.weight", "[16777216, 32]", "[16, 32]"};
-  expect_refusal(arguments("sample", longer), texts, little);
-  expect_refusal(arguments("export", longer, {"--output", path("x").string()}), texts, little);
-
-  const std::string file = path("weights.safetensors").string();
-  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", file})).ok());
-  const Settings wider = settings("new") + Settings{"model.init_from=" + file, "model.vocab=16777216"};
-  expect_refusal(arguments("", wider), {file, "wte.weight", "[16777216, 32]", "[256, 32]"}, little);
-}
-
-TEST_F(BadInput, CommandsWithoutACheckpoint) {
-  const Settings none{"run.out_dir=" + path("none").string()};
-  for (const std::string command : {"sample", "eval"}) {
-    expect_refusal(arguments(command, resumed() + none), {"none/checkpoints", "expected a checkpoint", "found none"});
-  }
-  expect_refusal(arguments("export", resumed() + none, {"--output", path("x").string()}), {"none/checkpoints"});
-  const Exit sampled = run_trainer(arguments("sample", resumed() + none + Settings{"model.init_from=weights"}));
-  EXPECT_EQ(sampled.status, 1);
-  EXPECT_THAT(sampled.err, AllOf(HasSubstr("found none; train first\n"), Not(HasSubstr("init_from"))));
-  expect_refusal(arguments("export", resumed(), {"--output", path("no/folder/x").string()}), {"no/folder/x"});
 }
 
 // --- Places that cannot be written ---------------------------------------------------------------------------------
