@@ -87,13 +87,9 @@ TEST_F(Metrics, AreOnTheDiskBeforeTheCheckpointHasItsName) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "the sanitizer's library comes before every other";
 #endif
-  const std::string log = path("calls").string();
-  const Exit exit = run_trainer(arguments("", settings("run") + Settings{"train.save_every=3"}),
-                                {.variables = {"LD_PRELOAD=" RETAPE_CALLS, "RETAPE_CALLS_LOG=" + log}});
-  ASSERT_TRUE(exit.ok()) << exit.err;
   int saves = 0;
   std::string before;
-  for (const std::string& call : lines_of(bytes_of(log))) {
+  for (const std::string& call : calls_of_three_saves()) {
     if (call.starts_with("create ")) {
       continue;
     }

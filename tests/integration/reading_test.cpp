@@ -86,12 +86,8 @@ TEST_F(Reading, FindsNothingButCheckpointsInTheirFolder) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "the sanitizer's library comes before every other";
 #endif
-  const std::string log = path("calls").string();
-  const Exit exit = run_trainer(arguments("", settings("run") + Settings{"train.save_every=3"}),
-                                {.variables = {"LD_PRELOAD=" RETAPE_CALLS, "RETAPE_CALLS_LOG=" + log}});
-  ASSERT_TRUE(exit.ok()) << exit.err;
   int made = 0;
-  for (const std::string& call : lines_of(bytes_of(log))) {
+  for (const std::string& call : calls_of_three_saves()) {
     const std::string place = checkpoints("run").string() + "/";
     if (call.starts_with("create " + place)) {
       EXPECT_THAT(call, StartsWith("create " + place + "save-"));

@@ -71,6 +71,14 @@ Exit TrainingCase::train(const std::string& run, const Settings& more) const {
   return exit;
 }
 
+std::vector<std::string> TrainingCase::calls_of_three_saves() const {
+  const std::string log = path("calls").string();
+  const Exit exit = run_trainer(arguments("", settings("run") + Settings{"train.save_every=3"}),
+                                {.variables = {"LD_PRELOAD=" RETAPE_CALLS, "RETAPE_CALLS_LOG=" + log}});
+  EXPECT_TRUE(exit.ok()) << exit.err;
+  return lines_of(bytes_of(log));
+}
+
 std::vector<json> TrainingCase::all_of_metrics(const std::string& run) const {
   std::vector<json> rows;
   for (const std::string& line : lines_of(bytes_of(out_dir(run) / "metrics.jsonl"))) {

@@ -40,6 +40,10 @@ class TrainingCase : public testing::Test {
   // Trains to the end; the test fails where that fails.
   Exit train(const std::string& run, const Settings& more = {}) const;
 
+  // What a run of three saves asked of the system for its files, a line each (calls/calls.cpp); the test fails where
+  // the run does.
+  std::vector<std::string> calls_of_three_saves() const;
+
   // The rows of metrics.jsonl as they are.
   std::vector<nlohmann::json> all_of_metrics(const std::string& run) const;
   // The rows without what no two runs share: times and speeds, and where one went on.
