@@ -67,7 +67,12 @@ void copy_row(const From* from, To* to, const Dimension& row, bool accumulate) {
 
 template <class From, class To>
 void copy(Machine& machine, const StridedCopy& kernel) {
-  const auto [outer, middle, rows, columns] = simplified(kernel);
+  const Dimensions dimensions = simplified(kernel);
+  // References, since clang before 16 lets no lambda capture a structured binding.
+  const Dimension& outer = dimensions[0];
+  const Dimension& middle = dimensions[1];
+  const Dimension& rows = dimensions[2];
+  const Dimension& columns = dimensions[3];
   const bool contiguous = columns.from_stride == 1 && columns.to_stride == 1;
   const Blocks column_tiles{columns.extent, contiguous ? 4096 : 64};
   const Blocks row_tiles{rows.extent, contiguous ? std::max<std::int64_t>(1, 4096 / columns.extent) : 64};
