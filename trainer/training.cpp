@@ -80,9 +80,9 @@ void make_out_dir(const Config& config, const OutputOptions& options, const Sett
 }
 
 void print_start(const Config& config, const Gpt& model, const data::Dataset& dataset, const MemoryPlan& plan) {
-  show(fmt::format("{}: {} parameters, {} tokens to train on, {} to validate on, vocabulary {}\n{}\n",
-                   on_one_line(config.run.name), model.parameter_count(), dataset.train.size(), dataset.val.size(),
-                   dataset.vocab, memory_table(plan)));
+  show(fmt::format("{}: {} parameters; a vocabulary of {}\n{} tokens to train on, {} to validate on\n{}\n",
+                   on_one_line(config.run.name), model.parameter_count(), dataset.vocab, dataset.train.size(),
+                   dataset.val.size(), memory_table(plan)));
   if (const std::string sampled = data::describe_sampled(dataset.fingerprint.value()); !sampled.empty()) {
     show(sampled + "\n");
   }
