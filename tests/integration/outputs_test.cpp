@@ -79,6 +79,25 @@ TEST_F(Outputs, OfAnExportAreNoFilesThatItReads) {
   }
 }
 
+TEST_F(Outputs, OfAnExportAreNoFilesThatItsSettingsName) {
+  const std::filesystem::path val = folder().write("val.txt", bytes_of(path("text.txt")));
+  const std::filesystem::path deepspeed =
+      folder().write("ds.json", R"({"activation_checkpointing": {"cpu_checkpointing": true}})");
+  const std::filesystem::path copy = folder().write("copy.safetensors", bytes_of(newest()));
+  for (const std::vector<std::string>& force : {std::vector<std::string>{}, {"--force"}}) {
+    const auto expect_kept = [&](const std::filesystem::path& file, const Settings& more) {
+      expect_refused(export_to(file, force, more), file, "is a file that export reads");
+    };
+    expect_kept(val, {"data.val=" + val.string()});
+    expect_kept(deepspeed, {"activation_checkpointing.policy=full",
+                            "activation_checkpointing.deepspeed_config=" + deepspeed.string()});
+    expect_kept(copy, {"train.resume=" + copy.string()});
+    expect_refused(arguments("sample", settings("run") + Settings{"train.resume=" + copy.string()},
+                             Settings{"--tokens", "3", "--output", copy.string()} + force),
+                   copy, "is a file that sample reads");
+  }
+}
+
 TEST_F(Outputs, AreNoFilesOfARun) {
   train("run", {"train.steps=4", "train.eval_every=0"});
   const std::filesystem::path older = trainer::list_checkpoints(checkpoints("run")).back().path;
@@ -87,6 +106,8 @@ TEST_F(Outputs, AreNoFilesOfARun) {
        {older, out_dir("run") / "metrics.jsonl", out_dir("run") / "config.toml", out_dir("run") / ".retape.lock"}) {
     expect_refused(export_to(file, {"--force"}), file, "is a file of a run");
     expect_refused({"prepare", "--force", "--input", path("text.txt").string(), "--output", file.string()}, file,
+                   "is a file of a run");
+    expect_refused(arguments("sample", settings("run"), {"--force", "--tokens", "3", "--output", file.string()}), file,
                    "is a file of a run");
   }
   expect_done(export_to(out_dir("run") / "weights.safetensors"));
@@ -135,6 +156,12 @@ TEST_F(Outputs, OfPreparingAreNoFilesThatItReads) {
   expect_done({"prepare", "--input", text.string(), "--output", path("tokens.bin").string(), "--tokenizer",
                tokenizer.string()});
   EXPECT_EQ(bytes_of(tokenizer), mine);
+  for (const std::vector<std::string>& force : {std::vector<std::string>{}, {"--force"}}) {
+    expect_refused(Settings{"prepare", "--input", text.string(), "--output", tokenizer.string(), "--tokenizer",
+                            tokenizer.string()} +
+                       force,
+                   tokenizer, "is a file that prepare reads");
+  }
 }
 
 TEST_F(Outputs, OfAStudyMayBeRepeatedAndReplaceNobodysFile) {

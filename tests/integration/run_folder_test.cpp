@@ -148,6 +148,19 @@ TEST_F(ForeignFile, IsNotWrittenWhileItIsRead) {
   EXPECT_EQ(bytes_of(settings_file("config.toml")), own) << "the next start reads it again";
 }
 
+// Where both names are taken there is no third.
+TEST_F(ForeignFile, IsNotWrittenWhileItsPlaceHolderIsRead) {
+  folder().write("run/config.toml", "# mine\n");
+  train("run", {"train.steps=2"});
+  const std::filesystem::path instead = settings_file("settings.toml");
+  const std::string own = bytes_of(instead);
+  for (const std::vector<std::string>& force : {std::vector<std::string>{}, {"--force"}}) {
+    expect_refused(Settings{"train", "--config", instead.string(), "--set", "train.steps=3"} + force,
+                   "settings.toml: the settings were read from it");
+    EXPECT_EQ(bytes_of(instead), own);
+  }
+}
+
 TEST_F(ForeignFile, OfAnEarlierVersionsRunIsTheRunsOwn) {
   std::filesystem::copy(RETAPE_STORED_RUN, path("stored"), std::filesystem::copy_options::recursive);
   const Exit exit = run_trainer({"--config", path("stored/run/config.toml").string(), "--set",

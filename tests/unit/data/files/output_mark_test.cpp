@@ -74,5 +74,17 @@ TEST(OutputRules, LetACommandReplaceWhatItWroteAndNoFileThatItReads) {
   EXPECT_THAT([&] { require_replaceable(file, rules, own); }, ThrowsMessage<ConfigError>(HasSubstr("study reads")));
 }
 
+TEST(OutputRules, LeaveAFileAloneThatLiesWhereTheMarkWould) {
+  const TempDir dir;
+  const std::filesystem::path mine = dir.write("new.csv.retape.json", R"({"mine": true})");
+  OutputRules rules{.place = "[study] output", .command = "study", .read = {}, .force = false};
+  EXPECT_THAT([&] { require_replaceable_beside(dir / "new.csv", rules); },
+              ThrowsMessage<DataError>(HasSubstr(mine.string() + " was not written by study")));
+  rules.force = true;
+  EXPECT_NO_THROW(require_replaceable_beside(dir / "new.csv", rules));
+  rules.read.push_back(mine);
+  EXPECT_THROW(require_replaceable_beside(dir / "new.csv", rules), ConfigError);
+}
+
 }  // namespace
 }  // namespace retape::data
