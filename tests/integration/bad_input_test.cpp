@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "tests/integration/bad_input_case.h"
+#include "tests/support/forged_checkpoint.h"
 #include "trainer/checkpoint_files.h"
 
 namespace retape::integration {
@@ -223,6 +224,20 @@ TEST_F(BadInput, WeightsThatAreNotWorthSaving) {
   EXPECT_EQ(first.status, 1);
   EXPECT_THAT(first.err, AllOf(HasSubstr("[train] save after step 1"), HasSubstr("no checkpoint from before")));
   EXPECT_THAT(trainer::list_checkpoints(checkpoints("new")), IsEmpty());
+}
+
+// Its checksums fit what it holds.
+TEST_F(BadInput, ACheckpointOfWeightsThatAreNotNumbersIsNotCalledGood) {
+  const std::string good = trainer::list_checkpoints(checkpoints("run")).back().path.string();
+  const trainer::SafetensorsFile file(newest());
+  std::vector<trainer::NamedBytes> tensors(file.tensors().begin(), file.tensors().end() - 1);
+  const std::vector<float> nans(tensors.front().bytes.size() / sizeof(float), std::numeric_limits<float>::quiet_NaN());
+  tensors.front().bytes = std::as_bytes(std::span(nans));
+  forge_checkpoint(newest(), file.metadata().at("retape_checkpoint"), tensors);
+  const Exit refused = run_trainer(arguments("", resumed() + Settings{"train.eval_every=0"}));
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("[train] step 5 of 8:"), HasSubstr("the last good checkpoint is " + good + "\n")));
 }
 
 TEST_F(BadInput, AValidationLossThatIsNotANumber) {

@@ -162,6 +162,16 @@ TEST_F(DataUnderARun, ThatShrinksEndsItWithTheLastGoodCheckpoint) {
   expect_our_error(exit, {path("a.bin").string(), "expected 2000 bytes", "found 100"});
 }
 
+// The weights that a step starts from are not to blame for what it reads: their checkpoint is good. A step of so many
+// micro-steps is nearly always met while it reads.
+TEST_F(DataUnderARun, ThatShrinksWithinAStepLeavesTheCheckpointBeforeItGood) {
+  const Settings endless{"train.steps=100000", "train.save_every=1", "train.eval_every=0", "train.grad_accum=50"};
+  TrainerProcess process(arguments("", settings("run") + data() + endless));
+  EXPECT_TRUE(wait_until(process, [&] { return trainer::list_checkpoints(checkpoints("run")).front().step > 2; }));
+  std::filesystem::resize_file(path("a.bin"), 100);
+  expect_our_error(process.wait(), {path("a.bin").string(), "expected 2000 bytes", "found 100"});
+}
+
 TEST_F(DataUnderARun, ToValidateOnThatShrinksDoesToo) {
   const Exit exit = end_of_run({}, [&] { std::filesystem::resize_file(path("v.bin"), 100); });
   expect_our_error(exit, {path("v.bin").string(), "expected 1000 bytes", "found 100"});

@@ -1,4 +1,5 @@
 // The metrics of a run have every row once, whatever becomes of their file; what cannot be had is said.
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <csignal>
@@ -59,6 +60,7 @@ TEST_F(Metrics, SayWhenAndWhichRunWentOn) {
     const bool is_first_after_resuming = i == 6;
     EXPECT_EQ(rows[i].contains("resumed"), is_first_after_resuming);
     EXPECT_GE(rows[i].at("time").get<double>(), before);
+    EXPECT_LE(rows[i].at("elapsed_s").get<double>(), rows[i].at("time").get<double>() - before) << "since the start";
     EXPECT_GE(rows[i].at("elapsed_s").get<double>(),
               i == 0 || is_first_after_resuming ? 0.0 : rows[i - 1].at("elapsed_s").get<double>());
     EXPECT_EQ(rows[i].at("step"), next) << "updates that the weights had seen";
@@ -210,6 +212,15 @@ TEST_F(OutDir, ThatIsRenamedEndsTheRun) {
   expect_lost(process,
               {"was renamed to", path("elsewhere").filename().string(), "lost: what was trained after step 0"});
   EXPECT_FALSE(std::filesystem::exists(out_dir("run")));
+}
+
+TEST_F(OutDir, ThatIsRenamedLosesWhatCameAfterTheLastSave) {
+  TrainerProcess process(arguments("", endless("run") + Settings{"train.save_every=100"}));
+  ASSERT_TRUE(wait_until(process, [&] { return rows_so_far("run") >= 102; }));
+  std::filesystem::rename(out_dir("run"), path("elsewhere"));
+  const auto saved = trainer::list_checkpoints(path("elsewhere/checkpoints"));
+  EXPECT_GE(saved.front().step, 100);
+  expect_lost(process, {fmt::format("lost: what was trained after step {}, the last one saved", saved.front().step)});
 }
 
 TEST_F(OutDir, WhoseNameAnotherTakesEndsTheRun) {
