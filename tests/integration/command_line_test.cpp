@@ -85,7 +85,9 @@ TEST(CommandLine, NumbersAreTakenForWhatTheyAreOrNotAtAll) {
   }
   refused("sample", "--seed", "-1");
   refused("sample", "--seed", "9223372036854775808");
-  refused("sample", "--top-k", "9223372036854775808");
+  for (const char* value : {"9223372036854775808", "16777217", "-1"}) {
+    refused("sample", "--top-k", value);
+  }
   for (const char* value : {"nan", "inf", "1e400", "-1", ""}) {
     refused("sample", "--temperature", value);
   }
@@ -120,6 +122,28 @@ TEST_F(ConsoleRun, MoreThreadsThanCoresAreOneWarning) {
   const Exit exit = train("many", {"run.threads=1000", "train.steps=1", "train.eval_every=0"});
   EXPECT_EQ(lines_of(exit.err).size(), 1U) << exit.err;
   EXPECT_THAT(exit.err, StartsWith("warning: run.threads = 1000 is more than this machine's "));
+  for (const char* command : {"eval", "sample", "study"}) {  // of a run and data that are not there
+    const Exit refused =
+        run_trainer(arguments(command, settings("none") + Settings{"run.threads=1000", "data.train=/no"}));
+    EXPECT_THAT(lines_of(refused.err),
+                testing::ElementsAre(StartsWith("warning: run.threads = 1000 is more"), StartsWith("error: ")));
+  }
+}
+
+TEST_F(ConsoleRun, TheEndSaysTheLossTheTimeAndThePlace) {
+  const Exit exit = train("run", {"train.steps=3", "train.eval_every=0"});
+  const std::string loss = fmt::format("loss {:.4f}", metrics("run").back().at("loss").get<double>());
+  EXPECT_THAT(lines_of(exit.out).back(), AllOf(StartsWith(loss + " after step 3 of 3, in 0:"),
+                                               EndsWith("; the run is in " + out_dir("run").string())));
+}
+
+TEST_F(ConsoleRun, NamesOfManyLinesAreOneLine) {
+  const Exit exit = train("run", {"train.steps=1", "train.eval_every=0", "run.name=two\nlines"});
+  EXPECT_THAT(exit.out, AllOf(HasSubstr("two\\x0alines: "), Not(HasSubstr("\nlines"))));
+  const Exit sampled = run_trainer(arguments("sample", settings("run") + Settings{"train.steps=1"},
+                                             {"--tokens", "3", "--output", path("two\nlines").string()}));
+  EXPECT_TRUE(sampled.ok()) << sampled.err;
+  EXPECT_EQ(lines_of(sampled.out).size(), 1U) << sampled.out;
 }
 
 // A byte tokenizer and hardly trained weights write any byte.
