@@ -178,6 +178,16 @@ TEST(Safetensors, RefusesAHeaderOfTheWrongSize) {
   EXPECT_THAT(error_of_file(std::string(100, '\xff')), HasSubstr("expected 2 to 92 bytes, got 18446744073709551615"));
 }
 
+// Before any of it is read. The file is one hole, which takes no room on a disk.
+TEST(Safetensors, RefusesAHeaderBeyondTheFormatsLimit) {
+  constexpr std::uint64_t kBytes = 100'000'001;
+  const TempDir dir;
+  const std::filesystem::path path = dir.write("a.safetensors", std::vector<std::uint64_t>{kBytes});
+  std::filesystem::resize_file(path, 8 + kBytes);
+  EXPECT_EQ(error_of(dir, [&] { SafetensorsFile file(path); }),
+            "[safetensors] a.safetensors: header length: expected 2 to 100000000 bytes, got 100000001");
+}
+
 TEST(Safetensors, RefusesAHeaderThatIsNotTheFormats) {
   EXPECT_THAT(error_of_header("not json", 0), HasSubstr("header:1:2: expected JSON, got \"ot json\""));
   EXPECT_THAT(error_of_header("{\"\xff\":1}", 0), HasSubstr("expected JSON"));
