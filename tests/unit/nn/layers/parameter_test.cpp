@@ -155,6 +155,16 @@ TEST_P(WrittenParameterTest, IsRefusedByItsNameHoweverItWasWritten) {
   }
 }
 
+// What a tape of one's own reads may be the weight itself.
+TEST_P(WrittenParameterTest, SaysSoOfTheWeightAndOfTheWorkingCopy) {
+  Parameter& weight = layer_.weight;
+  const auto weight_before = weight.weight().storage()->version();
+  const auto working_before = weight.working().storage()->version();
+  weight.note_write();
+  EXPECT_GT(weight.weight().storage()->version(), weight_before);
+  EXPECT_GT(weight.working().storage()->version(), working_before);
+}
+
 TEST_P(WrittenParameterTest, MayBeOneThatNobodyReads) {
   Tape tape(context_);
   Var y = forward(tape);
