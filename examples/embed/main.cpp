@@ -36,6 +36,7 @@ struct Run {
   std::vector<float> gradients;  // of each parameter in each step
   nn::Bytes activation_peak = 0;
   nn::Bytes offloaded = 0;
+  retape::checkpointing::StoreStats store;  // before a backward
 };
 
 Run train(retape::parallel::Communicator& ranks, bool checkpointed) {
@@ -68,6 +69,7 @@ Run train(retape::parallel::Communicator& ranks, bool checkpointed) {
     }
     nn::Var loss = nn::mean_squared_error(tape, std::move(x), tape.leaf(targets));
     run.losses.push_back(loss.data().to_host<float>().front());
+    run.store = checkpointer.store_stats();
     tape.backward(std::move(loss));
     for (nn::Parameter* parameter : parameters) {
       const std::vector<float> values = parameter->gradient().gradient.to_host<float>();
@@ -94,7 +96,7 @@ bool compare(const Run& kept, const Run& checkpointed) {
              nn::format_bytes(checkpointed.offloaded));
   fmt::print("losses and gradients of all steps: {}\n", same ? "the same bits" : "different bits");
   return same && kept.losses.back() < kept.losses.front() / 2 && checkpointed.activation_peak < kept.activation_peak &&
-         checkpointed.offloaded > 0;
+         checkpointed.offloaded > 0 && checkpointed.store.partitioned > 0 && checkpointed.store.slab_live > 0;
 }
 
 }  // namespace
