@@ -1,7 +1,6 @@
 #include "trainer/commands.h"
 
 #include <cmath>
-#include <cstdio>
 
 #include "data/atomic_file.h"
 #include "data/marked_file.h"
@@ -59,11 +58,11 @@ void show_sample(const SampleCommand& command, const std::string& text) {
     data::AtomicFile file(command.output);
     file.write(text);
     data::commit_with_mark(file, kSample);
-    fmt::print("{} bytes in {}\n", text.size(), on_one_line(command.output));
+    print(fmt::format("{} bytes in {}\n", text.size(), on_one_line(command.output)));
   } else if (command.raw) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    write_out(text);
   } else {
-    fmt::print("{}\n", readable(text));
+    print(text + "\n");
   }
 }
 
@@ -79,8 +78,8 @@ int evaluate(const Config& config) {
   const double loss = *validation_loss(config, dataset.val, *trained.learner);
   require(std::isfinite(loss), "[eval] {}: expected weights with a finite validation loss, got {}",
           checkpoint ? checkpoint->path().string() : config.model.init_from, loss);
-  fmt::print("validation loss {:.4f}{}\n", loss,
-             checkpoint ? fmt::format(" after step {}", checkpoint->step()) : std::string());
+  print(fmt::format("validation loss {:.4f}{}\n", loss,
+                    checkpoint ? fmt::format(" after step {}", checkpoint->step()) : std::string()));
   return 0;
 }
 
@@ -115,8 +114,8 @@ int prepare(const PrepareCommand& command) {
                                                     .format = data::parse_format(command.format),
                                                     .output = command.output,
                                                     .force = command.force});
-  fmt::print("{} tokens of {} files, vocabulary {}: {} and {}\n", result.tokens, result.files, result.vocab,
-             command.output, result.tokenizer_output.string());
+  print(fmt::format("{} tokens of {} files, vocabulary {}: {} and {}\n", result.tokens, result.files, result.vocab,
+                    on_one_line(command.output), on_one_line(result.tokenizer_output.string())));
   return 0;
 }
 
@@ -130,7 +129,7 @@ int export_model(const Config& config, const std::string& output, const OutputOp
   require_none_of_a_run(output, rules.place);
   const TrainedModel trained(config, checkpoint, vocab_of(config, checkpoint));
   export_weights(output, trained.learner->model());
-  fmt::print("{} parameters in {}\n", trained.learner->model().parameter_count(), output);
+  print(fmt::format("{} parameters in {}\n", trained.learner->model().parameter_count(), on_one_line(output)));
   return 0;
 }
 

@@ -11,7 +11,8 @@
 namespace retape::trainer {
 namespace {
 
-constexpr std::size_t kLongestMessage = 999;
+// With "warning: " in front and a newline behind it is below 1,000 bytes.
+constexpr std::size_t kLongestMessage = 989;
 
 // C0, DEL and C1, which terminals obey.
 bool is_control(char32_t value) {
@@ -46,7 +47,7 @@ std::string printable(std::string_view text, std::string_view allowed, Invalid i
   return out;
 }
 
-void print(std::string_view kind, std::string_view message) {
+void print_to_stderr(std::string_view kind, std::string_view message) {
   std::fflush(stdout);
   const std::string line = fmt::format("{}: {}\n", kind, as_message(message));
   std::fwrite(line.data(), 1, line.size(), stderr);
@@ -67,12 +68,25 @@ std::string readable(std::string_view text) {
   return printable(text, "\n\t", [&](std::string_view) { return kReplacement; });
 }
 
+void write_out(std::string_view bytes) {
+  std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+}
+
+void print(std::string_view text) {
+  write_out(readable(text));
+}
+
+void show(std::string_view text) {
+  print(text);
+  std::fflush(stdout);
+}
+
 void print_error(std::string_view message) {
-  print("error", message);
+  print_to_stderr("error", message);
 }
 
 void print_warning(std::string_view message) {
-  print("warning", message);
+  print_to_stderr("warning", message);
 }
 
 }  // namespace retape::trainer

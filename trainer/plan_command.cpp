@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "trainer/commands/report_header.h"
+#include "trainer/one_line.h"
 #include "trainer/opened_run.h"
 
 namespace retape::trainer {
@@ -162,12 +163,12 @@ void print_json(const ordered_json& header, const MemoryPlan& plan) {
                {"notes", plan.notes}});
   std::string head = json.dump();
   head.pop_back();
-  fmt::print("{},\"residuals\":[", head);
+  print(head + ",\"residuals\":[");
   std::string_view separator;
   for (const nn::Residual& value : plan.residuals) {
-    fmt::print("{}{}", std::exchange(separator, ","), to_json(value).dump());
+    print(fmt::format("{}{}", std::exchange(separator, ","), to_json(value).dump()));
   }
-  fmt::print("]}}\n");
+  print("]}\n");
 }
 
 }  // namespace
@@ -212,8 +213,8 @@ int print_plan(const Config& config, bool json) {
   if (json) {
     print_json(header, plan);
   } else {
-    fmt::print("{}\n\n{}\n\n{}\n\n{}\n", describe(header), memory_table(plan),
-               residual_table(plan.residuals, config.parallel.tensor), flops_line(plan.work));
+    print(fmt::format("{}\n\n{}\n\n{}\n\n{}\n", describe(header), memory_table(plan),
+                      residual_table(plan.residuals, config.parallel.tensor), flops_line(plan.work)));
   }
   return 0;
 }

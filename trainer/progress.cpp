@@ -26,11 +26,6 @@ std::string clock(double seconds) {
 
 }  // namespace
 
-void show(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
-
 Progress::Progress(std::int64_t first_step, std::int64_t steps, std::int64_t log_every, Screen screen)
     : first_step_(first_step),
       steps_(steps),

@@ -11,10 +11,6 @@
 
 namespace retape::trainer {
 
-// Writes to stdout at once. That nobody listens is no reason to stop a training, whose metrics have everything: errors
-// are left for the end of the program, which asks the stream.
-void show(std::string_view text);
-
 // The bar fits the width that the terminal has when it is drawn, with fewer numbers where there is less room, and is
 // drawn at most ten times a second; the last step's is always drawn. Where not even the shortest fits there are lines.
 class Progress {

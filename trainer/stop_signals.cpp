@@ -17,8 +17,9 @@ std::atomic<int> received_signal{0};
 std::atomic<std::int64_t> first_interrupt_ns{0};
 std::atomic<std::int64_t> first_termination_ns{0};
 std::atomic<bool> on_terminal{false};
+std::atomic<const char*> what_it_does{""};
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
-                  std::atomic<bool>::is_always_lock_free,
+                  std::atomic<bool>::is_always_lock_free && std::atomic<const char*>::is_always_lock_free,
               "a signal handler may not wait");
 
 // Two within that time are one: timeout(1) sends its signal to the process and, at once, to the group that it is in.
@@ -33,11 +34,12 @@ std::int64_t now_ns() {
 // A step may take long: whoever stops it hears at once that it will, by calls that a handler may make. Not where it
 // would have to wait for a reader.
 void announce() {
-  constexpr std::string_view kText = "\nstops after this step and saves; the same signal again ends it at once\n";
-  // On a terminal a bar or ^C stands in the line.
-  const std::string_view text = kText.substr(on_terminal ? 0 : 1);
   pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
-  if (::poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0) {
+  if (::poll(&out, 1, 0) != 1 || (out.revents & POLLOUT) == 0) {
+    return;
+  }
+  const char* const line_before = on_terminal ? "\n" : "";  // a bar or ^C stands in it
+  for (const std::string_view text : {line_before, what_it_does.load(), "; the same signal again ends it at once\n"}) {
     (void)!::write(STDOUT_FILENO, text.data(), text.size());
   }
 }
@@ -77,7 +79,8 @@ void catch_signal(int signal, void (*handler)(int), struct sigaction& before) {
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(const char* announcement) {
+  what_it_does = announcement;
   received_signal = 0;
   first_interrupt_ns = 0;
   first_termination_ns = 0;

@@ -7,12 +7,13 @@
 namespace retape::trainer {
 
 // While it lives the three wait until they are asked for, whichever thread they reach; before and after they do what
-// they did. The first says on stdout that it has come; a second of the same kind, a quarter of a second later or more,
+// they did. The first says on stdout what it does; a second of the same kind, a quarter of a second later or more,
 // ends the process. SIGHUP, which a terminal that closes sends, does neither. One that the process was started to
 // ignore, as nohup(1) asks, stays ignored. There is one at a time.
 class StopSignals {
  public:
-  StopSignals();
+  // `announcement` is that, without an end of its line; it must outlive the program.
+  explicit StopSignals(const char* announcement = "stops after this step and saves");
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -11,8 +12,8 @@
 #include "data/marked_file.h"
 #include "trainer/commands/report_header.h"
 #include "trainer/memory_plan.h"
+#include "trainer/one_line.h"
 #include "trainer/opened_run.h"
-#include "trainer/progress.h"
 #include "trainer/stop_signals.h"
 #include "trainer/study_policies.h"
 #include "trainer/study_report.h"
@@ -143,13 +144,13 @@ ReportFiles open_report_files(const std::filesystem::path& folder, const data::O
 }
 
 void report(const std::filesystem::path& folder, const data::OutputRules& rules, const StudyFindings& findings) {
-  fmt::print("{}\n", study_table(findings));
   ReportFiles files = open_report_files(folder, rules);
   files.csv.write(study_csv(findings));
   files.json.write(study_json(findings));
   data::commit_with_mark(files.csv, kCommand);
   files.json.commit();
-  fmt::print("the same, and more, in {} and {}\n", files.csv.path().string(), files.json.path().string());
+  show(fmt::format("{}\nthe same, and more, in {} and {}\n", study_table(findings),
+                   on_one_line(files.csv.path().string()), on_one_line(files.json.path().string())));
 }
 
 StudyFindings begin_findings(const Config& config, const data::Dataset& dataset, const StudyCommand& command,
@@ -184,16 +185,17 @@ int study(const Config& config, const StudyCommand& command, const OutputOptions
   open_device(studied);  // refuses one that there is not, before a folder is made
   const std::filesystem::path folder = command.output.empty() ? config.run.out_dir : command.output;
   const data::OutputRules rules = output_rules(config, options, kCommand);
-  open_report_files(folder,
-                    rules);  // finds out that they can be written, before hours are spent on what goes into them
+  // Finds out that they can be written, before hours are spent on what goes into them.
+  open_report_files(folder, rules);
   StudyFindings findings = begin_findings(config, dataset, command, policies, planned);
-  const StopSignals signals;
+  const StopSignals signals("stops after this step and keeps the rounds that are finished");
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of the output may leave without ending the study
   run_all(planned, dataset, command.repeats, signals, findings);
   if (findings.repeats > 0) {
     report(folder, rules, findings);
   }
   if (const std::optional<int> signal = signals.received()) {
-    fmt::print("{}: {} of {} rounds were finished\n", strsignal(*signal), findings.repeats, command.repeats);
+    show(fmt::format("{}: {} of {} rounds were finished\n", strsignal(*signal), findings.repeats, command.repeats));
     constexpr int kSignalStatus = 128;  // the shell's convention
     return kSignalStatus + *signal;
   }

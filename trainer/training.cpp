@@ -315,8 +315,8 @@ void print_sample(const Config& config, const data::Dataset& dataset, Learner& l
 
 // Meta computes nothing, so what is left of a training is the memory that it would take.
 int print_memory(const Config& config) {
-  fmt::print("{}\nrun.device = \"meta\" computes nothing: this is the memory that the training would take\n",
-             memory_table(plan_training(config, vocab_of_training(config))));
+  print(fmt::format("{}\nrun.device = \"meta\" computes nothing: this is the memory that the training would take\n",
+                    memory_table(plan_training(config, vocab_of_training(config)))));
   return 0;
 }
 

@@ -14,21 +14,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// What a line of the shell prints: `before`, the program with these words, `after`.
-std::string in_shell(const std::string& before, const std::vector<std::string>& words, const std::string& after) {
-  std::string line = before + RETAPE_TRAINER;
-  for (const std::string& word : words) {
-    line += " '" + word + "'";
-  }
-  FILE* shell = popen((line + after).c_str(), "r");
-  std::string output;
-  for (int c = std::fgetc(shell); c != EOF; c = std::fgetc(shell)) {
-    output += static_cast<char>(c);
-  }
-  pclose(shell);
-  return output;
-}
-
 // --- Settings ------------------------------------------------------------------------------------------------------
 
 TEST_F(BadInput, Settings) {

@@ -146,6 +146,23 @@ TEST_F(ConsoleRun, NamesOfManyLinesAreOneLine) {
   EXPECT_EQ(lines_of(sampled.out).size(), 1U) << sampled.out;
 }
 
+// A terminal obeys what a path holds, unless it is escaped.
+TEST_F(ConsoleRun, PathsAreNoCommandsForTheTerminal) {
+  const std::string run = "\x1b[31mred";
+  const Settings more{"train.steps=1", "train.eval_every=0"};
+  const std::vector<Exit> exits{
+      train(run, more),
+      train(run, more + Settings{"train.steps=2"}),
+      train(run, more + Settings{"train.resume=never"}),
+      run_trainer(arguments("export", settings(run) + more, {"--output", path(run + ".safetensors").string()})),
+      run_trainer({"prepare", "--input", path("text.txt").string(), "--output", path(run + ".bin").string()}),
+      run_trainer(arguments("study", settings(run) + more, {"--steps", "2", "--policies", "none,full"}))};
+  for (const Exit& exit : exits) {
+    EXPECT_TRUE(exit.ok()) << exit.err;
+    EXPECT_THAT(exit.out, AllOf(HasSubstr("\\x1b[31mred"), Not(HasSubstr("\x1b")))) << exit.out;
+  }
+}
+
 // A byte tokenizer and hardly trained weights write any byte.
 TEST_F(ConsoleRun, ASampleIsTextForPeopleUnlessBytesAreAskedFor) {
   const Exit trained =

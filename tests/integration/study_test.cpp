@@ -181,12 +181,25 @@ TEST_F(Study, KeepsFinishedRoundsWhenItIsStopped) {
   process.send(SIGINT);
   const Exit exit = process.wait();
   EXPECT_EQ(exit.status, 128 + SIGINT) << exit.err;
-  EXPECT_THAT(exit.out, HasSubstr(" of 1000000 rounds were finished\n"));
+  EXPECT_THAT(exit.out, AllOf(HasSubstr("stops after this step and keeps the rounds that are finished"),
+                              HasSubstr(" of 1000000 rounds were finished\n")));
   const json report = report_in(out_dir("study"));
   EXPECT_GE(report.at("repeats"), 2);
   EXPECT_EQ(report.at("policies")[1].at("step_ms").size(), report.at("repeats"));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(out_dir("study")), {}), 3)
       << "both, and the mark of the CSV";
+}
+
+// Hours of measurements do not depend on who reads the output.
+TEST_F(Study, WritesItsFilesAlsoWhereItsOutputCannotBe) {
+  for (const std::string to : {">/dev/full", "| true"}) {
+    const std::string run = to.front() == '>' ? "full" : "pipe";
+    std::vector<std::string> words = arguments("study", settings(run), {"--steps", "2"});
+    words.insert(words.end(), {"--policies", "none,full"});
+    EXPECT_EQ(in_shell("", words, " 2>&1 " + to),
+              to.front() == '>' ? "error: [output] stdout: cannot be written\n" : "");
+    EXPECT_EQ(report_in(out_dir(run)).at("policies").size(), 2U);
+  }
 }
 
 TEST_F(Study, LeavesNothingWhereNoRoundWasFinished) {

@@ -141,6 +141,20 @@ Exit run_trainer(const std::vector<std::string>& arguments, const Surroundings& 
   return TrainerProcess(arguments, surroundings).wait();
 }
 
+std::string in_shell(const std::string& before, const std::vector<std::string>& words, const std::string& after) {
+  std::string line = before + RETAPE_TRAINER;
+  for (const std::string& word : words) {
+    line += " '" + word + "'";
+  }
+  FILE* shell = popen((line + after).c_str(), "r");
+  std::string output;
+  for (int c = std::fgetc(shell); c != EOF; c = std::fgetc(shell)) {
+    output += static_cast<char>(c);
+  }
+  pclose(shell);
+  return output;
+}
+
 void pause(std::chrono::microseconds time) {
   std::this_thread::sleep_for(time);
 }

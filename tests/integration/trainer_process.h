@@ -58,6 +58,9 @@ class TrainerProcess {
 
 Exit run_trainer(const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
 
+// What a line of the shell prints: `before`, the trainer with these words, `after`.
+std::string in_shell(const std::string& before, const std::vector<std::string>& words, const std::string& after);
+
 void pause(std::chrono::microseconds time);
 
 // Asks again and again until `condition` holds; false where it does not when the process has ended.

@@ -3,9 +3,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
-#include "trainer/progress.h"
+#include "trainer/one_line.h"
 
 namespace retape::trainer {
 namespace {
@@ -24,7 +25,11 @@ std::int64_t terminal_columns() {
 
 Screen standard_output() {
   const bool draws = can_draw();
-  return {.write = show,
+  return {.write =
+              [](std::string_view bytes) {
+                write_out(bytes);
+                std::fflush(stdout);
+              },
           .columns = [draws] { return draws ? terminal_columns() : 0; },
           .now = [] { return std::chrono::steady_clock::now(); }};
 }

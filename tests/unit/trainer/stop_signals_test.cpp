@@ -29,6 +29,15 @@ TEST(StopSignals, AreHeldBackAndAnnouncedOnce) {
             "stops after this step and saves; the same signal again ends it at once\n");
 }
 
+TEST(StopSignals, SayWhatTheyDo) {
+  testing::internal::CaptureStdout();
+  {
+    const StopSignals signals("keeps what is done");
+    std::raise(SIGINT);
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "keeps what is done; the same signal again ends it at once\n");
+}
+
 TEST(StopSignals, OfAnEarlierRunAreForgotten) {
   testing::internal::CaptureStdout();
   {
