@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <limits>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -25,8 +24,8 @@ constexpr const char* kMetadataKey = "retape_checkpoint";
 // Goes up when the same bytes come to mean something else. 2: random order in steps of the golden section, and a count
 // of tokens.
 constexpr std::int64_t kVersion = 2;
-// More than any run takes; what is read below it overflows nowhere.
-constexpr std::int64_t kMaxStep = std::int64_t{1} << 50;
+// More steps, and more saves, than any run takes; what is read below it overflows nowhere.
+constexpr std::int64_t kMost = std::int64_t{1} << 50;
 
 // --- Names of files ------------------------------------------------------------------------------------------------
 
@@ -44,10 +43,9 @@ std::optional<std::int64_t> number_between(std::string_view text, std::string_vi
     return std::nullopt;
   }
   text = text.substr(before.size(), text.size() - before.size() - after.size());
-  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();  // nothing can follow it
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < 0 || number == kMax) {
+  if (error != std::errc() || end != text.data() + text.size() || number < 0 || number > kMost) {
     return std::nullopt;
   }
   return number;
@@ -62,6 +60,24 @@ std::optional<CheckpointEntry> parse_name(const std::filesystem::path& path) {
     return std::nullopt;
   }
   return CheckpointEntry{.save = *save, .step = *step, .path = path};
+}
+
+// What in the folder is named like a checkpoint, be it a file or not, the newest first.
+std::vector<CheckpointEntry> list_names(const std::filesystem::path& directory) {
+  std::vector<CheckpointEntry> entries;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    if (auto entry = parse_name(at->path())) {
+      entries.push_back(*std::move(entry));
+    }
+  }
+  const bool absent = error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+  require<DataError>(!error || absent, "[checkpoint] {}: cannot list the folder: {}", directory.string(),
+                     error.message());
+  std::sort(entries.begin(), entries.end(), [](const CheckpointEntry& a, const CheckpointEntry& b) {
+    return std::tuple(a.save, a.step) > std::tuple(b.save, b.step);
+  });
+  return entries;
 }
 
 // --- Writing -------------------------------------------------------------------------------------------------------
@@ -151,10 +167,22 @@ void remove_all_but(std::int64_t keep_last, const std::filesystem::path& directo
   }
 }
 
+// The number of the next save: above every other, so that the file's name is free, also of what is no file.
+std::int64_t next_save(const std::filesystem::path& directory) {
+  const std::vector<CheckpointEntry> names = list_names(directory);
+  if (names.empty()) {
+    return 1;
+  }
+  require<DataError>(names.front().save < kMost, "[checkpoint] {}: no save can follow one of this number; move it away",
+                     names.front().path.string());
+  return names.front().save + 1;
+}
+
 }  // namespace
 
 void probe_checkpoint_directory(const std::filesystem::path& directory) {
   make_directory(directory);
+  next_save(directory);
   remove_unfinished(directory);
   const data::AtomicFile probe(directory / "save-probe");  // never committed
 }
@@ -163,13 +191,13 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& directory, st
                                       std::span<const NamedBytes> tensors, std::int64_t keep_last,
                                       std::span<const std::filesystem::path> not_whole) {
   require<DataError>(step >= 0, "[checkpoint] {}: step: expected at least 0, got {}", directory.string(), step);
+  require<DataError>(step <= kMost, "[checkpoint] {}: step: expected at most {}, got {}", directory.string(), kMost,
+                     step);
   require<DataError>(keep_last >= 1, "[checkpoint] {}: keep_last: expected at least 1, got {}", directory.string(),
                      keep_last);
   make_directory(directory);
   remove_unfinished(directory);
-  const std::vector<CheckpointEntry> earlier = list_checkpoints(directory);
-  const std::int64_t save = earlier.empty() ? 1 : earlier.front().save + 1;
-  std::filesystem::path path = directory / file_name(save, step);
+  std::filesystem::path path = directory / file_name(next_save(directory), step);
   write_checkpoint(path, describe(path, step, state), tensors);
   remove_all_but(keep_last, directory, not_whole);
   return path;
@@ -190,7 +218,7 @@ Checkpoint::Checkpoint(std::filesystem::path path) : file_(std::move(path)) {
                      "{}{}: expected a version, a step and a state, got {}", place, kMetadataKey, data::shown(parsed));
   const json& version = parsed.at("version");
   require(version == kVersion, "{}version: expected {}, got {}", place, kVersion, data::shown(version));
-  step_ = data::integer_of(parsed.at("step"), place + "step", 0, kMaxStep);
+  step_ = data::integer_of(parsed.at("step"), place + "step", 0, kMost);
   state_ = std::move(parsed.at("state"));
 }
 
@@ -218,19 +246,10 @@ void Checkpoint::verify_checksums() const {
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory) {
-  std::vector<CheckpointEntry> entries;
-  std::error_code error;
-  for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    if (auto entry = parse_name(at->path())) {
-      entries.push_back(*std::move(entry));
-    }
-  }
-  const bool absent = error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
-  require<DataError>(!error || absent, "[checkpoint] {}: cannot list the folder: {}", directory.string(),
-                     error.message());
-  std::sort(entries.begin(), entries.end(), [](const CheckpointEntry& a, const CheckpointEntry& b) {
-    return std::tuple(a.save, a.step) > std::tuple(b.save, b.step);
-  });
+  std::vector<CheckpointEntry> entries = list_names(directory);
+  std::error_code ignored;
+  std::erase_if(entries,
+                [&](const CheckpointEntry& entry) { return !std::filesystem::is_regular_file(entry.path, ignored); });
   return entries;
 }
 

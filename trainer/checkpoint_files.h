@@ -74,7 +74,8 @@ struct CheckpointEntry {
   std::filesystem::path path;
 };
 
-// The checkpoints in a folder by their names, the newest first; nothing is opened. Empty if there is no such folder.
+// The checkpoints in a folder, which are regular files, by their names, the newest first; nothing is opened. A number
+// above 2^50 makes no checkpoint's name. Empty if there is no such folder.
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
 
 struct LatestCheckpoint {
