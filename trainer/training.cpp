@@ -118,9 +118,11 @@ class TrainingLoop {
   }
 
  private:
+  bool evaluates() const { return config_.train.eval_every > 0 && !dataset_.val.empty(); }
+
   std::optional<int> run_steps(const StopSignals& signals) {
     std::optional<int> signal;
-    if (evaluation_due_) {
+    if (evaluation_due_ && evaluates()) {
       const bool done = evaluate(first_step_, signals);
       signal = save_or_stop({.step = first_step_, .tokens = tokens_, .evaluation_due = !done}, signals);
     }
@@ -129,7 +131,7 @@ class TrainingLoop {
       const std::int64_t done = step + 1;
       const bool last = done == config_.train.steps;
       RunPosition position{.step = done, .tokens = tokens_};
-      if (config_.train.eval_every > 0 && !dataset_.val.empty() && (last || done % config_.train.eval_every == 0)) {
+      if (evaluates() && (last || done % config_.train.eval_every == 0)) {
         position.evaluation_due = !evaluate(done, signals);
       }
       const bool save_due = last || (config_.train.save_every > 0 && done % config_.train.save_every == 0);

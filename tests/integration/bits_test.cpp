@@ -91,6 +91,13 @@ TEST_P(Bits, SurviveAStopInAnEvaluation) {
   EXPECT_THAT(metrics("stopped"), SizeIs(3));
   EXPECT_TRUE(trainer::open_latest_checkpoint(checkpoints("stopped")).checkpoint->state().at("evaluation_due"));
 
+  // Where there is nothing to validate on any more, or nobody wants it, it is left out as later ones are.
+  const std::string due = trainer::list_checkpoints(checkpoints("stopped")).front().path.string();
+  for (const char* without : {"data.val_fraction=0", "data.val_fraction=0.1"}) {
+    train(without, dtype() + Settings{"train.steps=3", "train.resume=" + due, "train.eval_every=0", without});
+    EXPECT_THAT(all_of_metrics(without), IsEmpty());
+  }
+
   train("stopped", all);
   expect_same_bits("whole", "stopped");
   train("stopped", all);
