@@ -184,6 +184,42 @@ TEST_F(Metrics, ThatAreReplacedUnderTheRunAreWrittenAnewAndTheOtherFileStays) {
   EXPECT_NO_THROW(all_of_metrics("run"));
 }
 
+// None of them can be opened; the links are moved, not what they lead to.
+TEST_F(Metrics, ThatAreReplacedByWhatIsNoFileAreWrittenAnew) {
+  folder().write("mine", "mine\n");
+  std::filesystem::create_directory(path("folder"));
+  std::filesystem::create_symlink("nowhere", path("dangling"));
+  std::filesystem::create_symlink("metrics.jsonl", path("looping"));
+  std::filesystem::create_symlink("../mine", path("leading"));
+  folder().write("unreadable", "mine\n");
+  std::filesystem::permissions(path("unreadable"), std::filesystem::perms::none);
+  TrainerProcess& process = start("run");
+  const std::vector<std::string> others{"dangling", "looping", "leading", "unreadable", "folder"};
+  for (const std::string& other : others) {
+    std::filesystem::remove(file("run"));  // which no folder can replace; the run may begin anew in between
+    for (std::error_code taken(1, std::generic_category()); taken;) {
+      std::filesystem::rename(path(other), file("run"), taken);
+      if (taken) {
+        std::filesystem::remove(file("run"));
+      }
+    }
+    ASSERT_TRUE(wait_until(process, [&] {
+      return std::filesystem::is_regular_file(std::filesystem::symlink_status(file("run"))) && rows_so_far("run") >= 2;
+    })) << other;
+  }
+  process.send(SIGTERM);
+  const Exit exit = process.wait();
+  EXPECT_EQ(exit.status, 128 + SIGTERM);
+  EXPECT_THAT(lines_of(exit.err), ElementsAre(StartsWith("warning: [metrics] ")));
+  EXPECT_EQ(bytes_of(path("mine")), "mine\n");
+  EXPECT_FALSE(std::filesystem::exists(out_dir("run") / "nowhere"));
+  std::size_t aside = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(out_dir("run"))) {
+    aside += entry.path().filename().string().starts_with("metrics.jsonl.replaced-") ? 1 : 0;
+  }
+  EXPECT_EQ(aside, others.size());
+}
+
 TEST_F(Metrics, ThatAreCutShortUnderTheRunGoOn) {
   TrainerProcess& process = start("run");
   std::filesystem::resize_file(file("run"), 0);

@@ -41,6 +41,9 @@ std::filesystem::path free_name_for(const std::filesystem::path& path) {
 
 MetricsFile::MetricsFile(std::filesystem::path path, std::string_view earlier, Warn warn)
     : path_(std::move(path)), warn_(std::move(warn)) {
+  std::error_code ignored;  // what cannot be looked at cannot be written either
+  require<DataError>(!std::filesystem::is_symlink(path_, ignored), "[metrics] {}: expected a regular file, got a link",
+                     path_.string());
   data::AtomicFile start(path_);
   start.write(earlier);
   start.commit();
@@ -48,7 +51,7 @@ MetricsFile::MetricsFile(std::filesystem::path path, std::string_view earlier, W
 }
 
 void MetricsFile::open() {
-  file_ = data::FileDescriptor(::open(path_.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC));
+  file_ = data::FileDescriptor(::open(path_.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (file_.get() < 0) {
     fail_on(path_, "opened", errno);
   }
@@ -71,7 +74,7 @@ void MetricsFile::append(const std::string& line) {
 void MetricsFile::look_after() {
   const struct stat own = status_of(file_, path_);
   struct stat found {};
-  if (::stat(path_.c_str(), &found) != 0) {
+  if (::lstat(path_.c_str(), &found) != 0) {
     if (errno != ENOENT) {
       fail_on(path_, "looked at", errno);
     }

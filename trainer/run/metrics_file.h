@@ -15,7 +15,7 @@ class MetricsFile {
   using Warn = std::function<void(const std::string&)>;
 
   // Puts `earlier`, whole lines, in the place of what the file holds. Throws DataError, here and below, for what cannot
-  // be written.
+  // be written. No link is followed.
   MetricsFile(std::filesystem::path path, std::string_view earlier, Warn warn);
 
   // Appends a line. Where the file was removed or replaced since the last, a new one is begun, and what took its place
