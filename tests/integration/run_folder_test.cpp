@@ -216,6 +216,42 @@ TEST_F(ForeignFile, OfMetricsIsRefusedBeforeTheFirstStep) {
   EXPECT_THAT(metrics("run"), SizeIs(2 + 1));
 }
 
+TEST_F(ForeignFile, OfMetricsInTheFolderOfARunIsRefusedToo) {
+  train("run", {"train.steps=2"});
+  const std::string rows = bytes_of(path("run/metrics.jsonl"));
+  const std::vector<std::string> on = arguments("train", settings("run") + Settings{"train.steps=3"});
+  const std::string no_row = "{\"notes\": 1}\n";
+  for (const std::string& mine : {std::string("mine\n"), std::string("mine"), no_row, no_row + rows}) {
+    folder().write("run/metrics.jsonl", mine);
+    expect_refused(on, "metrics.jsonl: expected the rows of a run");
+    EXPECT_EQ(bytes_of(path("run/metrics.jsonl")), mine);
+  }
+  EXPECT_TRUE(run_trainer(on + Settings{"--force"}).ok());
+  EXPECT_THAT(metrics("run"), SizeIs(3 + 2)) << "rows that lie there are kept";
+
+  // What a kill has cut in its first row is a run's.
+  for (const std::string& cut : {std::string(), std::string("{\"st"), rows.substr(0, rows.find('\n'))}) {
+    folder().write("run/metrics.jsonl", cut);
+    EXPECT_TRUE(run_trainer(on).ok()) << cut;
+  }
+}
+
+TEST_F(ForeignFile, IsNotWrittenThroughALink) {
+  train("run", {"train.steps=2"});
+  train("other", {"train.steps=2"});
+  const auto other = files_in(out_dir("other"));
+  for (const std::string name : {"metrics.jsonl", "config.toml"}) {
+    std::filesystem::remove(path("run") / name);
+    std::filesystem::create_symlink(path("other") / name, path("run") / name);
+  }
+  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--force"}}) {
+    expect_refused(arguments("train", settings("run"), more), "metrics.jsonl: expected a regular file, got a link");
+  }
+  std::filesystem::remove(path("run/metrics.jsonl"));
+  EXPECT_THAT(train("run", {"train.steps=3"}).out, HasSubstr("the settings in force are in"));
+  EXPECT_EQ(files_in(out_dir("other")), other);
+}
+
 TEST_F(ForeignFile, OfAnyOtherNameIsLeftAlone) {
   for (const char* name : {"run/notes.tmp.2024.11", "run/checkpoints/notes.tmp.2024.11", "run/metrics.jsonl.tmp.20.11",
                            "run/checkpoints/probe", "run/probe"}) {

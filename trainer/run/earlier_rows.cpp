@@ -25,9 +25,11 @@ using nlohmann::json;
 
 // Nothing where there is no file.
 std::optional<data::FileDescriptor> open_metrics(const std::filesystem::path& path) {
-  // A pipe that nobody writes to would be waited for without O_NONBLOCK.
-  data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  // A pipe that nobody writes to would be waited for without O_NONBLOCK. What a link leads to is not the run's to
+  // write.
+  data::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
   if (file.get() < 0) {
+    require<DataError>(errno != ELOOP, "[metrics] {}: expected a regular file, got a link", path.string());
     if (errno == ENOENT || errno == ENOTDIR) {
       return std::nullopt;
     }
@@ -42,10 +44,12 @@ std::optional<data::FileDescriptor> open_metrics(const std::filesystem::path& pa
   return file;
 }
 
-std::string read_all(const data::FileDescriptor& file, const std::filesystem::path& path) {
+// To the end, or a piece further than `enough`.
+template <class Enough>
+std::string read_until(const Enough& enough, const data::FileDescriptor& file, const std::filesystem::path& path) {
   std::string text;
   std::array<char, 1 << 16> piece{};
-  for (;;) {
+  while (!enough(text)) {
     const ssize_t count = ::read(file.get(), piece.data(), piece.size());
     if (count < 0) {
       data::fail_io(path, "read the metrics", errno);
@@ -55,6 +59,11 @@ std::string read_all(const data::FileDescriptor& file, const std::filesystem::pa
     }
     text.append(piece.data(), static_cast<std::size_t>(count));
   }
+  return text;
+}
+
+std::string read_all(const data::FileDescriptor& file, const std::filesystem::path& path) {
+  return read_until([](const std::string&) { return false; }, file, path);
 }
 
 struct Row {
@@ -109,14 +118,31 @@ class Gaps {
   std::string missing_;
 };
 
+// Whether a run may have written what the file begins with: nothing yet, a row, or one that a kill cut short.
+bool begins_with_row(const data::FileDescriptor& file, const std::filesystem::path& path) {
+  constexpr std::size_t kLongestRow = std::size_t{64} << 20;
+  constexpr std::string_view kBeginning = R"({"step":)";  // as metrics.cpp writes it
+  const auto has_line = [](const std::string& text) { return text.find('\n') != std::string::npos; };
+  const std::string text =
+      read_until([&](const std::string& read) { return has_line(read) || read.size() > kLongestRow; }, file, path);
+  if (has_line(text)) {
+    return parse_row(text.substr(0, text.find('\n'))).has_value();
+  }
+  const std::string_view cut = std::string_view(text).substr(0, kBeginning.size());
+  return text.size() <= kLongestRow && kBeginning.starts_with(cut);
+}
+
 }  // namespace
 
 void require_metrics_of_run(const std::filesystem::path& out_dir, bool force) {
   const std::filesystem::path path = metrics_in(out_dir);
   const std::optional<data::FileDescriptor> file = open_metrics(path);
-  char byte = 0;
-  const bool is_empty = !file || ::read(file->get(), &byte, 1) == 0;
-  require<DataError>(is_empty || force || has_run(out_dir),
+  if (!file || force) {
+    return;
+  }
+  struct stat status {};
+  const bool is_empty = ::fstat(file->get(), &status) == 0 && status.st_size == 0;
+  require<DataError>(is_empty || (has_run(out_dir) && begins_with_row(*file, path)),
                      "[metrics] {}: expected the rows of a run, got a file that no run wrote; --force replaces it",
                      path.string());
 }

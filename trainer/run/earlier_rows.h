@@ -13,8 +13,9 @@ struct EarlierRows {
   std::string missing;  // which are not there, in words; empty where none is
 };
 
-// Throws DataError, without waiting for anybody, where the folder's metrics cannot be read, are no regular file, or are
-// not a run's (run/settings_file.h), unless `force` gives such a file up.
+// Throws DataError, without waiting for anybody, where the folder's metrics cannot be read, or are no regular file but
+// a link, say; and where they are not a run's, because there is none (run/settings_file.h) or they do not begin with a
+// row, unless `force` gives such a file up.
 void require_metrics_of_run(const std::filesystem::path& out_dir, bool force);
 
 // The rows below the position that a run goes on from: those of steps before it, and evaluations up to it, without that

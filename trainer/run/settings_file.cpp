@@ -40,7 +40,12 @@ bool is_marked(std::string_view text) {
   return end != std::string_view::npos && text.substr(0, end + 1) == first_line(text.substr(end + 1));
 }
 
+// A link may lead to the settings of another run.
 bool is_of_run(const std::filesystem::path& out_dir, std::string_view name) {
+  std::error_code ignored;
+  if (std::filesystem::is_symlink(out_dir / name, ignored)) {
+    return false;
+  }
   const std::string text = contents(out_dir / name);
   return is_marked(text) || (name == kUsual && text.starts_with(kFormerBeginning) && has_checkpoints(out_dir));
 }
