@@ -16,68 +16,15 @@
 #include "trainer/opened_run.h"
 #include "trainer/plan_command.h"
 #include "trainer/progress.h"
-#include "trainer/run/earlier_rows.h"
-#include "trainer/run/earlier_run.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/saved_data.h"
-#include "trainer/run/settings_file.h"
+#include "trainer/run/take_folder.h"
 #include "trainer/run_state.h"
 #include "trainer/sampling.h"
 #include "trainer/stop_signals.h"
 
 namespace retape::trainer {
 namespace {
-
-// What a start finds in the folder of the run, looked through before anything changes.
-struct FoundFiles {
-  EarlierRows rows;
-  SettingsPlace settings;
-};
-
-// Throws DataError for files that are in the way.
-FoundFiles look_through(const Config& config, const std::optional<Checkpoint>& checkpoint,
-                        const OutputOptions& options) {
-  const std::filesystem::path out_dir = config.run.out_dir;
-  FoundFiles found{.rows = {}, .settings = place_settings(out_dir, options.config_file, options.force)};
-  require_metrics_of_run(out_dir, options.force);
-  const data::OutputRules rules = output_rules(config, options, "train");
-  for (const std::filesystem::path& file : {metrics_in(out_dir), found.settings.file}) {
-    require_replaceable(file, rules, [] { return true; });  // which has been seen to
-  }
-  if (checkpoint) {
-    found.rows = read_earlier_rows(metrics_in(out_dir), saved_position(*checkpoint));
-    std::error_code ignored;
-    const bool is_own = std::filesystem::equivalent(checkpoint->path().parent_path(), checkpoints_in(out_dir), ignored);
-    if (!found.rows.missing.empty() && (is_own || !found.rows.kept.empty())) {
-      print_warning(
-          fmt::format("[metrics] {}: no rows of steps {} are there, below the checkpoint of step {}; the run "
-                      "goes on",
-                      metrics_in(out_dir).string(), found.rows.missing, checkpoint->step()));
-    }
-  }
-  if (config.train.resume == "never") {
-    require_movable(out_dir);
-  }
-  return found;
-}
-
-// Makes the folder of the run if it is missing, takes its lock where that is not held yet, and finds out whether
-// everything that comes later can be written.
-void make_out_dir(const Config& config, const OutputOptions& options, const SettingsPlace& settings,
-                  RunFolder& folder) {
-  folder.make();
-  if (config.train.resume == "never") {
-    const std::filesystem::path moved = move_earlier_run(folder.path(), options.config_file);
-    if (!moved.empty()) {
-      show(fmt::format("the run that was in {} is now in {}\n", folder.path().string(), moved.string()));
-    }
-  }
-  probe_checkpoint_directory(checkpoint_directory(config));
-  write_settings(settings, config);
-  if (!settings.note.empty()) {
-    show(settings.note + "\n");
-  }
-}
 
 void print_start(const Config& config, const Gpt& model, const data::Dataset& dataset, const MemoryPlan& plan) {
   show(fmt::format("{}: {} parameters; a vocabulary of {}\n{} tokens to train on, {} to validate on\n{}\n",
@@ -92,7 +39,7 @@ void print_start(const Config& config, const Gpt& model, const data::Dataset& da
 class TrainingLoop {
  public:
   TrainingLoop(const Config& config, const RunFolder& folder, const data::Dataset& dataset, Learner& learner,
-               data::Sampler sampler, const RunPosition& start, const MetricsStart& metrics,
+               data::Sampler sampler, const RunPosition& start, std::filesystem::path from, const MetricsStart& metrics,
                std::vector<std::filesystem::path> not_whole, double peak_flops)
       : config_(config),
         folder_(folder),
@@ -102,6 +49,7 @@ class TrainingLoop {
         metrics_(metrics, [this](const std::string& warning) { warn(warning); }),
         progress_(start.step, config.train.steps, config.run.log_every),
         not_whole_(std::move(not_whole)),
+        from_(std::move(from)),
         first_step_(start.step),
         last_saved_(start.step),
         tokens_(start.tokens),
@@ -208,6 +156,9 @@ class TrainingLoop {
         return fmt::format("the last good checkpoint is {}", entry.path.string());
       }
     }
+    if (!from_.empty() && first_step_ < step) {  // one that lies elsewhere
+      return fmt::format("the last good checkpoint is {}", from_.string());
+    }
     return "there is no checkpoint from before";
   }
 
@@ -284,6 +235,7 @@ class TrainingLoop {
   checkpointing::Profile profile_;  // of all steps
   std::int64_t profiled_steps_ = 0;
   std::vector<std::filesystem::path> not_whole_;  // checkpoints that go for the next one saved
+  std::filesystem::path from_;                    // the checkpoint of the first step; empty: none
   std::int64_t first_step_;
   std::int64_t last_saved_;
   std::int64_t tokens_;  // trained on so far
@@ -322,9 +274,10 @@ int print_memory(const Config& config) {
   return 0;
 }
 
-std::string describe_resumption(const Config& config, const Checkpoint& checkpoint, const data::Dataset& dataset) {
-  std::string text = fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps,
-                                 checkpoint.path().string());
+std::string describe_resumption(const Config& config, const Checkpoint& checkpoint, const std::filesystem::path& path,
+                                const data::Dataset& dataset) {
+  std::string text =
+      fmt::format("goes on after step {} of {} ({})\n", checkpoint.step(), config.train.steps, path.string());
   if (checkpoint.step() == config.train.steps) {
     text += "no step is left: train.steps sets more, train.resume=never starts anew\n";
   }
@@ -369,21 +322,21 @@ int train(const Config& config, const OutputOptions& options) {
   load_weights(config, checkpoint, learner);
   data::Sampler sampler = open_sampler(config, dataset, checkpoint);
   // Everything that can be refused has been: from here on files change.
-  make_out_dir(config, options, found.settings, folder);
+  const std::filesystem::path from = take_folder(config, checkpoint, options, found, folder);
   print_start(config, learner.model(), dataset, plan);
   if (const std::string& limit = device->cpu().thread_limit(); !limit.empty()) {
     show(fmt::format("threads: {}, and no more: {}\n", device->cpu().threads(), limit));
   }
 
   const RunPosition start = checkpoint ? saved_position(*checkpoint) : RunPosition();
-  const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint, dataset) : std::string();
+  const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint, from, dataset) : std::string();
   checkpoint.reset();  // a file that is still mapped takes up the disk, also once it has been removed
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
   const MetricsStart metrics{.path = metrics_in(folder.path()),
                              .earlier = std::move(found.rows.kept),
                              .resumed = start.step > 0,
                              .time = started};
-  TrainingLoop loop(config, folder, dataset, learner, std::move(sampler), start, metrics, std::move(not_whole),
+  TrainingLoop loop(config, folder, dataset, learner, std::move(sampler), start, from, metrics, std::move(not_whole),
                     peak_flops);
   show(resumption);
   if (const std::optional<int> signal = run_until_signal(loop)) {

@@ -55,6 +55,61 @@ TEST_F(EarlierRun, IsMovedWhereTheNextStartsAnew) {
   train("run/before-1", {"train.steps=4", "train.save_every=2"});
 }
 
+TEST_F(EarlierRun, IsMovedWhereACheckpointOfAnotherGoesOn) {
+  train("run", {"train.save_every=2", "train.keep_last=3", "train.eval_every=0"});
+  train("other", {"train.steps=6", "train.save_every=3", "train.keep_last=3", "run.seed=2"});
+  const auto earlier = files_in(out_dir("run"));
+  const auto other = files_in(out_dir("other"));
+  const std::string from = trainer::list_checkpoints(checkpoints("other")).back().path.string();
+  const Settings on{"run.seed=2", "train.steps=6", "train.keep_last=1", "train.resume=" + from};
+  const Exit exit = train("run", on);
+  EXPECT_THAT(exit.err, IsEmpty());
+  EXPECT_THAT(exit.out,
+              HasSubstr(fmt::format("the run that was in {0} is now in {0}/before-1\n", out_dir("run").string())));
+  EXPECT_THAT(exit.out, HasSubstr("goes on after step 3 of 6 (" + from + ")"));
+  EXPECT_EQ(files_in(out_dir("run") / "before-1"), earlier);
+  EXPECT_EQ(files_in(out_dir("other")), other);
+  EXPECT_EQ(metrics("run").front().at("step"), 3) << "the rows below are of the other run";
+  EXPECT_EQ(newest_checkpoint("run"), newest_checkpoint("other"));
+
+  // The newest of its own goes on where it lies.
+  const std::string newest = trainer::list_checkpoints(checkpoints("run")).front().path.string();
+  EXPECT_THAT(train("run", on + Settings{"train.steps=7", "train.resume=" + newest}).out, Not(HasSubstr("is now in")));
+  EXPECT_FALSE(std::filesystem::exists(out_dir("run") / "before-2"));
+}
+
+// The run keeps the rows below it; the checkpoint itself is moved with the others.
+TEST_F(EarlierRun, IsMovedWhereAnOlderCheckpointOfItsOwnGoesOn) {
+  train("run", {"train.save_every=2", "train.keep_last=9"});
+  train("whole");
+  for (const bool is_linked : {false, true}) {
+    const std::string before = is_linked ? "before-2" : "before-1";
+    auto earlier = files_in(out_dir("run"));
+    std::erase_if(earlier, [](const auto& file) { return file.first.starts_with("before-"); });
+    const std::filesystem::path older = trainer::list_checkpoints(checkpoints("run")).back().path;
+    std::filesystem::create_symlink(older, path("link" + before));
+    const std::string name = (is_linked ? path("link" + before) : older).string();
+    const Exit exit = train("run", {"train.save_every=3", "train.keep_last=9", "train.resume=" + name});
+    EXPECT_THAT(exit.err, IsEmpty());
+    const std::filesystem::path moved = out_dir("run") / before / "checkpoints" / older.filename();
+    EXPECT_THAT(exit.out, HasSubstr(fmt::format("of 8 ({})", moved.string())));
+    EXPECT_EQ(trainer::load_config(out_dir("run") / "config.toml").train.resume, moved.string());
+    EXPECT_EQ(files_in(out_dir("run") / before), earlier);
+    expect_same_bits("whole", "run");
+  }
+}
+
+TEST_F(EarlierRun, IsNamedWhereWhatFollowsItFails) {
+  train("run", {"train.steps=6", "train.save_every=2", "train.keep_last=9", "optimizer.schedule=constant"});
+  const std::filesystem::path older = trainer::list_checkpoints(checkpoints("run")).back().path;
+  const Exit exit =
+      run_trainer(arguments("", settings("run") + Settings{"optimizer.schedule=constant", "train.eval_every=0",
+                                                           "optimizer.lr=1e30", "train.resume=" + older.string()}));
+  EXPECT_EQ(exit.status, 1);
+  EXPECT_THAT(exit.err, HasSubstr("the last good checkpoint is " +
+                                  (out_dir("run") / "before-1/checkpoints" / older.filename()).string()));
+}
+
 TEST_F(EarlierRun, OfMetricsAloneIsMovedToo) {
   TrainerProcess process(arguments("", settings("run") + Settings{"train.steps=20000", "train.eval_every=0"}));
   ASSERT_TRUE(wait_until(process, [&] { return rows_so_far("run") >= 2; }));
@@ -76,7 +131,7 @@ TEST_F(EarlierRun, StaysWhereAStartIsRefused) {
   std::filesystem::create_directory_symlink(path("disk"), checkpoints("run"));
   const Exit linked = run_trainer(arguments("", settings("run") + Settings{kNever}));
   EXPECT_EQ(linked.status, 1);
-  EXPECT_THAT(linked.err, HasSubstr("checkpoints: train.resume = \"never\" moves no links"));
+  EXPECT_THAT(linked.err, HasSubstr("checkpoints: a link does not make room for another run"));
   EXPECT_THAT(trainer::list_checkpoints(checkpoints("run")), SizeIs(1));
 }
 

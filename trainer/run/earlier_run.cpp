@@ -59,7 +59,7 @@ void require_movable(const std::filesystem::path& out_dir) {
     std::error_code absent;
     require<DataError>(
         !moves || !std::filesystem::is_symlink(path, absent),
-        "[run] {}: train.resume = \"never\" moves no links; move it yourself, or set another run.out_dir",
+        "[run] {}: a link does not make room for another run; move it yourself, or set another run.out_dir",
         path.string());
   };
   require_no_link(has_checkpoints(out_dir), checkpoints_in(out_dir));

@@ -3,7 +3,8 @@
 //   config.toml      the settings in force; settings.toml where a config.toml of somebody else lies there
 //   metrics.jsonl    a row for each step and each evaluation
 //   checkpoints/     save-*, and nothing else
-//   before-1/, ...   what earlier runs left that train.resume = "never" moved out of the way
+//   before-1/, ...   what earlier runs left that train.resume moved out of the way: "never", or a path that leads to
+//                    anything but the newest checkpoint
 //   .retape.lock     held by the process that works in the folder
 #pragma once
 
