@@ -145,11 +145,12 @@ class Assignment {
 
   double number(const toml::node& node, const schema::Interval& allowed) const {
     const std::optional<double> value = node.is_number() ? node.value<double>() : std::nullopt;
-    // Kernels compute with it in f32, where 1e-50 is 0 and 1e300 infinite.
-    const auto in_range = [&](double number) {
-      return allowed.contains(number) && allowed.contains(static_cast<float>(number));
-    };
-    require_that(value && in_range(*value), node);
+    require_that(value && allowed.contains(*value), node);
+    // Kernels compute with it in f32, where 1e-50 is 0, which often turns something off, and 1e300 infinite.
+    const auto in_f32 = static_cast<float>(*value);
+    if ((in_f32 == 0 && *value != 0) || !allowed.contains(in_f32)) {
+      reject(node, fmt::format(", which is {} in single precision", in_f32));
+    }
     return *value;
   }
 

@@ -257,5 +257,24 @@ TEST_F(ConfigChecks, NumbersAreInRangeInF32Too) {
   EXPECT_THAT(refusal_of_set({"model.dropout=0.99999999999"}), HasSubstr("model.dropout"));
 }
 
+// 0 has a meaning of its own: no clipping, no decay, no dropout, no validation.
+TEST_F(ConfigChecks, NumbersThatAreNotZeroAreNotZeroInF32) {
+  for (const char* key : {"model.dropout", "data.val_fraction", "optimizer.lr", "optimizer.min_lr", "optimizer.eps",
+                          "optimizer.weight_decay", "optimizer.grad_clip"}) {
+    for (const std::string number : {"1e-46", "5e-324"}) {
+      const testing::Matcher<std::string> names_it =
+          testing::AllOf(HasSubstr(std::string(key) + ": expected "),
+                         HasSubstr("the number " + number + ", which is 0 in single precision"));
+      EXPECT_THAT(refusal_of_set({fmt::format("{}={}", key, number)}), names_it);
+      const std::string name = key;
+      const std::size_t dot = name.find('.');
+      EXPECT_THAT(refusal(fmt::format("[{}]\n{} = {}\n", name.substr(0, dot), name.substr(dot + 1), number)), names_it);
+    }
+  }
+  EXPECT_THAT(refusal_of_set({"optimizer.betas=[1e-46, 0.9]"}), HasSubstr("got the number 1e-46, which is 0"));
+  EXPECT_EQ(set({"optimizer.grad_clip=0"}).optimizer.grad_clip, 0);
+  EXPECT_EQ(set({"optimizer.grad_clip=1e-45"}).optimizer.grad_clip, 1e-45);
+}
+
 }  // namespace
 }  // namespace retape::trainer
