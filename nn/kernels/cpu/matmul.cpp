@@ -57,23 +57,39 @@ std::int64_t part_of_k(const Matmul& kernel) {
   return faster_in_parts ? round_up(ceil_div(kernel.k, ceil_div(kernel.k, longest)), kStep) : kernel.k;
 }
 
+Part part_at(const Matmul& kernel, std::int64_t begin, std::int64_t step) {
+  const Bytes element_bytes = size_of(kernel.in);
+  const std::int64_t a_stride = kernel.transpose_a ? kernel.m : kernel.k;
+  Part part{.kernel = kernel, .a_stride = a_stride};
+  part.kernel.k = std::min(step, kernel.k - begin);
+  if (begin > 0) {
+    const std::int64_t a_begin = kernel.transpose_a ? begin * a_stride : begin;
+    part.kernel.a = static_cast<const char*>(kernel.a) + a_begin * element_bytes;
+    part.kernel.b = static_cast<const char*>(kernel.b) + begin * kernel.n * element_bytes;
+    part.kernel.bias = nullptr;
+    part.kernel.accumulate = true;
+  }
+  return part;
+}
+
 // Calls f with the parts that add up to `kernel`, in order.
 template <class F>
 void for_each_part(const Matmul& kernel, F f) {
   const std::int64_t step = part_of_k(kernel);
-  const Bytes element_bytes = size_of(kernel.in);
-  const std::int64_t a_stride = kernel.transpose_a ? kernel.m : kernel.k;
-  Part part{.kernel = kernel, .a_stride = a_stride};
   for (std::int64_t begin = 0; begin < kernel.k; begin += step) {
-    part.kernel.k = std::min(step, kernel.k - begin);
-    if (begin > 0) {
-      const std::int64_t a_begin = kernel.transpose_a ? begin * a_stride : begin;
-      part.kernel.a = static_cast<const char*>(kernel.a) + a_begin * element_bytes;
-      part.kernel.b = static_cast<const char*>(kernel.b) + begin * kernel.n * element_bytes;
-      part.kernel.bias = nullptr;
-      part.kernel.accumulate = true;
+    f(part_at(kernel, begin, step));
+  }
+}
+
+// The same without those between the second and the last, whose products differ from the second's in addresses only.
+template <class F>
+void for_each_kind_of_part(const Matmul& kernel, F f) {
+  const std::int64_t step = part_of_k(kernel);
+  for (std::int64_t begin = 0; begin < kernel.k; begin += step) {
+    if (begin > step) {
+      begin = (kernel.k - 1) / step * step;
     }
-    f(part);
+    f(part_at(kernel, begin, step));
   }
 }
 
@@ -253,7 +269,8 @@ Bytes workspace_bytes(Machine& machine, const Matmul& kernel) {
     return widened_workspace_bytes(machine, kernel);
   }
   Bytes bytes = 0;
-  for_each_part(kernel, [&](const Part& part) { bytes = std::max(bytes, plan_of(machine, part).workspace_bytes()); });
+  for_each_kind_of_part(kernel,
+                        [&](const Part& part) { bytes = std::max(bytes, plan_of(machine, part).workspace_bytes()); });
   return bytes;
 }
 

@@ -86,6 +86,41 @@ TEST(CrossEntropyHead, CutsRowsIntoChunks) {
   EXPECT_EQ(head_chunk_rows(4, 1 << 30), 1);
 }
 
+// Of a head with so many rows, forward and backward on a device.
+MemoryStats memory_of_head(DeviceKind kind, std::int64_t rows, std::int64_t vocab, DType dtype) {
+  Device device({.kind = kind, .threads = 2});
+  Context context(device);
+  Tape tape(context);
+  const auto zeros = [&](const Shape& shape, DType of) {
+    Tensor tensor(device, shape, of, Tag::parameters);
+    tensor.fill_zero();
+    return tensor;
+  };
+  GradientSlot of_x{.dtype = dtype};
+  GradientSlot of_table;
+  const Var x = tape.leaf(zeros({1, rows, 2}, dtype), &of_x);
+  const Var table = tape.leaf(zeros({vocab, 2}, dtype), &of_table);
+  tape.backward(cross_entropy_head(tape, x, table, tape.leaf(zeros({1, rows}, DType::i32))));
+  return device.memory().stats();
+}
+
+TEST(CrossEntropyHead, IsPredictedFromItsFirstAndLastChunks) {
+  constexpr std::int64_t kVocab = 1 << 16;
+  constexpr std::int64_t kRows = 1044;  // four chunks of 256, and one of 20
+  ASSERT_EQ(head_chunk_rows(kRows, kVocab), 256);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    MemoryStats predicted = memory_of_head(DeviceKind::meta, kRows, kVocab, dtype);
+    const MemoryStats measured = memory_of_head(DeviceKind::cpu, kRows, kVocab, dtype);
+    predicted.allocations = measured.allocations;  // the only thing that differs
+    EXPECT_EQ(predicted, measured) << name(dtype);
+
+    const auto allocations = [&](std::int64_t rows) {
+      return memory_of_head(DeviceKind::meta, rows, kVocab, dtype).allocations;
+    };
+    EXPECT_EQ(allocations(std::int64_t{1} << 30), allocations(kRows)) << name(dtype);
+  }
+}
+
 TEST(CrossEntropyHead, GivesLogitsForSampling) {
   Device device({.kind = DeviceKind::cpu, .threads = 1});
   Context context(device);
