@@ -8,6 +8,7 @@
 namespace retape::nn::detail {
 
 void Rebuilder::provide(NodeId node) {
+  brought_.resize(graph_.values.size());
   const Plan plan = make_plan(node);
   if (plan.empty()) {
     return;
@@ -182,25 +183,44 @@ void Rebuilder::make_outputs(Node& node, const Step& step) {
 
 void Rebuilder::bring(ValueId id, Tensor data) {
   graph_.value(id).data = std::move(data);
-  brought_.push_back(id);
+  brought_[static_cast<std::size_t>(id)] = true;
+  unsettled_.push_back(id);
+}
+
+void Rebuilder::let_go(ValueId id) {
+  graph_.value(id).data = Tensor();
+  brought_[static_cast<std::size_t>(id)] = false;
 }
 
 void Rebuilder::done_with(ValueId id, NodeId target) {
-  const bool was_brought = std::find(brought_.begin(), brought_.end(), id) != brought_.end();
-  if (was_brought && uses_[static_cast<std::size_t>(id)] == 0 && !stays(id, target)) {
-    graph_.value(id).data = Tensor();
-    std::erase(brought_, id);
+  if (brought_[static_cast<std::size_t>(id)] && uses_[static_cast<std::size_t>(id)] == 0 && !stays(id, target)) {
+    let_go(id);
   }
 }
 
+// What stays because it is yet to be read does so until it is, or until backward leaves the region, and is looked at no
+// sooner: in a region of very many nodes nearly all of it is such.
 void Rebuilder::release_above(NodeId node) {
-  std::erase_if(brought_, [&](ValueId id) {
-    const bool goes = node == 0 || !stays(id, node - 1);
-    if (goes) {
-      graph_.value(id).data = Tensor();
+  const bool leaves_region = node == 0 || graph_.node(node - 1).region != graph_.node(node).region;
+  const auto due = leaves_region ? settled_.begin() : settled_.lower_bound(node);
+  std::vector<ValueId> ids = std::exchange(unsettled_, {});
+  for (auto settled = due; settled != settled_.end(); ++settled) {
+    ids.insert(ids.end(), settled->second.begin(), settled->second.end());
+  }
+  settled_.erase(due, settled_.end());
+  for (const ValueId id : ids) {
+    const Value& value = graph_.value(id);
+    if (!brought_[static_cast<std::size_t>(id)]) {
+      continue;  // it went when its rebuild was done with it
     }
-    return goes;
-  });
+    if (node == 0 || !stays(id, node - 1)) {
+      let_go(id);
+    } else if (pending(value, node - 1)) {
+      settled_[value.last_read].push_back(id);
+    } else {
+      unsettled_.push_back(id);
+    }
+  }
 }
 
 // Whether a value that is here now is worth holding while `node` and those below it are differentiated.

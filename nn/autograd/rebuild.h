@@ -37,6 +37,7 @@ class Rebuilder {
   void execute(NodeId id, const Step& step, NodeId target);
   void make_outputs(Node& node, const Step& step);
   void bring(ValueId id, Tensor data);
+  void let_go(ValueId id);
   void done_with(ValueId id, NodeId target);
   bool stays(ValueId id, NodeId node);
   bool pending(const Value& value, NodeId node) const;
@@ -47,8 +48,12 @@ class Rebuilder {
   Graph& graph_;
   TapeStats& stats_;
   TapeObserver* observer_;
-  std::vector<ValueId> brought_;  // rebuilt or fetched, and held by Value::data
-  std::vector<int> uses_;         // by value: reads left in the plan that runs
+  std::vector<bool> brought_;  // by value: rebuilt or fetched, and held by Value::data
+  // Those by the node that reads them last, as long as backward is in one region; and those to look at after each node.
+  // Some may have gone since.
+  std::map<NodeId, std::vector<ValueId>> settled_;
+  std::vector<ValueId> unsettled_;
+  std::vector<int> uses_;  // by value: reads left in the plan that runs
   // Of feeds_a_rebuild(): the search that each value was last seen by, the present one, and what it has yet to follow.
   std::vector<std::int64_t> seen_;
   std::int64_t search_ = 0;

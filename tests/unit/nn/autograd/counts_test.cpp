@@ -221,5 +221,15 @@ TEST_F(Counts, AStoredValueIsGivenToItsStoreOnce) {
   }
 }
 
+// With work for each node that grows with the nodes around it, this would take minutes.
+TEST_F(Counts, ARegionOfVeryManyNodesIsRebuiltOnce) {
+  constexpr int kNodes = 100'000;
+  const KeepNothing policy;
+  Tape tape(context_, {.policy = &policy});
+  tape.backward(block(tape, start(tape), 0, kNodes));
+  EXPECT_EQ(tape.stats().rebuilt_ops, kNodes);
+  EXPECT_EQ(log_.backward.size(), std::size_t{kNodes} + 1);
+}
+
 }  // namespace
 }  // namespace retape::nn
