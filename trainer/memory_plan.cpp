@@ -46,7 +46,11 @@ nn::TapeStats work_of_a_step(nn::TapeStats work, std::int64_t micro_steps) {
 // Two steps and an evaluation on meta. Throws DeviceError where this build lacks the device that the run is for.
 class PlannedRun {
  public:
-  PlannedRun(const Config& config, std::int64_t vocab, std::optional<Bytes> limit, Bytes slab_bytes)
+  // What becomes of values takes memory of its own, and is listed where it is asked for.
+  enum class Residuals : std::uint8_t { left_out, listed };
+
+  PlannedRun(const Config& config, std::int64_t vocab, std::optional<Bytes> limit, Bytes slab_bytes,
+             Residuals residuals = Residuals::left_out)
       : config_(planned(config)),
         device_({.kind = nn::DeviceKind::meta,
                  .threads = static_cast<int>(config.run.threads),
@@ -57,8 +61,8 @@ class PlannedRun {
                  {.slab_bytes = slab_bytes,
                   .warn = [this](const std::string& warning) { notes_.push_back(warning); },
                   .recorded =
-                      [this](const nn::Tape& tape) {
-                        if (residuals_.empty()) {
+                      [this, residuals](const nn::Tape& tape) {
+                        if (residuals == Residuals::listed && residuals_.empty()) {
                           residuals_ = tape.residuals();
                         }
                       },
@@ -107,9 +111,10 @@ Bytes measure_slab(Config config, std::int64_t vocab) {
   return PlannedRun(config, vocab, std::nullopt, 0).learner().checkpointer().store_stats().slab_top;
 }
 
-bool fits(const Config& config, std::int64_t vocab, Bytes limit) {
+// What a slab takes does not depend on the limit.
+bool fits(const Config& config, std::int64_t vocab, Bytes limit, Bytes slab_bytes) {
   try {
-    [[maybe_unused]] const PlannedRun run(config, vocab, limit, measure_slab(config, vocab));
+    [[maybe_unused]] const PlannedRun run(config, vocab, limit, slab_bytes);
     return true;
   } catch (const OutOfMemory&) {
     return false;
@@ -131,36 +136,28 @@ std::optional<std::int64_t> batch_that_fits(Config config, std::int64_t vocab, s
   std::int64_t high = config.train.batch_size;  // known not to fit
   for (; high - low > 1 && tries > 0; --tries) {
     config.train.batch_size = (low + high) / 2;
-    (fits(config, vocab, config.run.memory_limit) ? low : high) = config.train.batch_size;
+    const bool enough = fits(config, vocab, config.run.memory_limit, measure_slab(config, vocab));
+    (enough ? low : high) = config.train.batch_size;
   }
   return low == 0 && high > 1 ? std::nullopt : std::optional(low);
 }
 
 // A limit that is enough, where there are tries enough the smallest to a thousandth: more than the peak, since segments
 // have gaps, and less than what a run without a limit reserves, since it keeps what it does not use.
-Bytes limit_that_fits(const Config& config, std::int64_t vocab, const nn::MemoryStats& unlimited, std::int64_t tries) {
+Bytes limit_that_fits(const Config& config, std::int64_t vocab, const MemoryPlan& unlimited, std::int64_t tries) {
   constexpr Bytes kPrecision = 1000;
-  Bytes low = unlimited.peak - 1;
-  Bytes high = unlimited.peak_reserved;
+  Bytes low = unlimited.stats.peak - 1;
+  Bytes high = unlimited.stats.peak_reserved;
   for (; high - low > std::max<Bytes>(1, high / kPrecision) && tries > 0; --tries) {
     const Bytes middle = low + (high - low) / 2;
-    (fits(config, vocab, middle) ? high : low) = middle;
+    (fits(config, vocab, middle, unlimited.slab_bytes) ? high : low) = middle;
   }
   return high;
 }
 
-std::string advice_on_batch(const std::optional<std::int64_t>& batch) {
-  if (!batch) {
-    return "a much smaller train.batch_size may fit";
-  }
-  return *batch > 0 ? fmt::format("train.batch_size = {} would fit", *batch) : "not even train.batch_size = 1 fits";
-}
-
-}  // namespace
-
-MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
+MemoryPlan plan_without_limit(const Config& config, std::int64_t vocab) {
   const Bytes slab_bytes = measure_slab(config, vocab);
-  PlannedRun run(config, vocab, std::nullopt, slab_bytes);
+  PlannedRun run(config, vocab, std::nullopt, slab_bytes, PlannedRun::Residuals::listed);
   const checkpointing::Checkpointer& checkpointer = run.learner().checkpointer();
   MemoryPlan plan{.stats = run.learner().memory(),
                   .peak_at = run.peaks().peak(),
@@ -173,6 +170,20 @@ MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
   if (checkpointer.is_configured()) {
     plan.host_peak_bytes = checkpointer.store_stats().host_peak;
   }
+  return plan;
+}
+
+std::string advice_on_batch(const std::optional<std::int64_t>& batch) {
+  if (!batch) {
+    return "a much smaller train.batch_size may fit";
+  }
+  return *batch > 0 ? fmt::format("train.batch_size = {} would fit", *batch) : "not even train.batch_size = 1 fits";
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
+  MemoryPlan plan = plan_without_limit(config, vocab);
   const Config::ActivationCheckpointing& activations = config.activation_checkpointing;
   if (activations.partition_activations && config.parallel.tensor == 1) {
     plan.notes.emplace_back("partition_activations does nothing here: there is one tensor-parallel rank");
@@ -182,7 +193,8 @@ MemoryPlan plan_memory(const Config& config, std::int64_t vocab) {
         fmt::format("number_checkpoints of {} does nothing here: contiguous_memory_optimization is off",
                     activations.deepspeed_config));
   }
-  plan.fits = config.run.memory_limit == 0 || fits(config, vocab, config.run.memory_limit);
+  const Bytes limit = config.run.memory_limit;
+  plan.fits = limit == 0 || (limit >= plan.stats.peak && fits(config, vocab, limit, plan.slab_bytes));
   return plan;
 }
 
@@ -212,7 +224,7 @@ void require_fit(const Config& config, std::int64_t vocab, const MemoryPlan& pla
   }
   const std::int64_t tries = tries_of_a_search(config, plan);
   const std::optional<std::int64_t> batch = batch_that_fits(config, vocab, tries);
-  const Bytes needed = limit_that_fits(config, vocab, plan.stats, tries);
+  const Bytes needed = limit_that_fits(config, vocab, plan, tries);
   fail<OutOfMemory>("[memory] run.memory_limit: expected at least {} bytes ({}) for train.batch_size = {}, got {}; {}",
                     needed, format_bytes(needed), config.train.batch_size, format_bytes(config.run.memory_limit),
                     advice_on_batch(batch));

@@ -227,6 +227,33 @@ TEST_F(Plan, TriesLessWhereAModelIsDeep) {
   expect_refused(run_trainer(arguments("plan", {"model.layers=4097"})), "from 1 to 4096");
 }
 
+TEST_F(Plan, LooksAtNoMoreOfABatchThanItHasTo) {
+  for (const char* dtype : {"f32", "bf16"}) {
+    const json plan = as_json(kKnownVocab + Settings{"train.batch_size=16777216", "model.seq_len=100", "model.heads=1",
+                                                     std::string("model.dtype=") + dtype});
+    EXPECT_GT(plan.at("peak_bytes"), std::int64_t{1} << 40);
+  }
+}
+
+// One region of all layers, and a search with stores.
+TEST_F(Plan, OfADeepModelTakesLittleMemory) {
+  const Surroundings little{.most_memory = 512_MiB};
+  const Settings deep =
+      kKnownVocab + Settings{"model.layers=4096", "model.heads=1", "model.dim=64", "model.seq_len=64"};
+  const Exit one_region =
+      run_trainer(arguments("plan", deep + Settings{"activation_checkpointing.policy=uniform",
+                                                    "activation_checkpointing.layers=4096", "train.batch_size=1"}),
+                  little);
+  EXPECT_TRUE(one_region.ok()) << one_region.err;
+  expect_refused(
+      run_trainer(arguments("plan", deep + kFull +
+                                        Settings{"activation_checkpointing.cpu_checkpointing=true",
+                                                 "activation_checkpointing.contiguous_memory_optimization=true",
+                                                 "run.memory_limit=1MiB", "train.batch_size=4096"}),
+                  little),
+      "run.memory_limit: expected at least ");
+}
+
 TEST_F(Plan, RefusesNamesThatTheModelDoesNotHave) {
   expect_refused(run_trainer(arguments("plan", settings("run") + Settings{"activation_checkpointing.policy=selective",
                                                                           "activation_checkpointing.recompute=gelo"})),
