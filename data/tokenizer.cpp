@@ -14,7 +14,10 @@ namespace retape::data {
 namespace {
 
 constexpr int kVersion = 1;
-constexpr std::size_t kMostFileBytes = std::size_t{64} << 20;
+
+// A character takes at most 12 bytes as JSON, "\ud83d\ude00", two quotes and a comma; the rest is room for a layout.
+constexpr std::size_t kMostBytesOfEntry = 32;
+constexpr std::size_t kMostFileBytes = static_cast<std::size_t>(kMaxVocab) * kMostBytesOfEntry;
 
 nlohmann::json json_of(std::string_view type) {
   return {{"retape_tokenizer", kVersion}, {"type", type}};
@@ -36,6 +39,22 @@ void for_each_code_point(const NamedText& text, Visit visit) {
   }
 }
 
+bool continues_character(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
+
+// Calls visit(block, its offset) along the file; what it returns is how much of the block it has taken.
+template <class Visit>
+void for_each_block(const InputFile& file, Visit visit) {
+  constexpr std::int64_t kBlock = 1 << 20;
+  std::string block;
+  for (std::int64_t offset = 0; offset < file.size();) {
+    block.resize(static_cast<std::size_t>(std::min(kBlock, file.size() - offset)));
+    file.read(offset, std::as_writable_bytes(std::span(block)));
+    offset += static_cast<std::int64_t>(visit(std::string_view(block), offset));
+  }
+}
+
 class ByteTokenizer final : public Tokenizer {
  public:
   std::int64_t vocab_size() const override { return kVocab; }
@@ -44,6 +63,8 @@ class ByteTokenizer final : public Tokenizer {
     const auto* bytes = reinterpret_cast<const unsigned char*>(text.text.data());
     return {bytes, bytes + text.text.size()};
   }
+
+  std::int64_t count(const InputFile& file) const override { return file.size(); }
 
   std::string decode(std::span<const std::int32_t> ids) const override {
     std::string text;
@@ -83,6 +104,15 @@ class CharTokenizer final : public Tokenizer {
       tokens.push_back(static_cast<Token>(id));
     });
     return tokens;
+  }
+
+  std::int64_t count(const InputFile& file) const override {
+    std::int64_t characters = 0;
+    for_each_block(file, [&](std::string_view block, std::int64_t /*offset*/) {
+      characters += std::ranges::count_if(block, [](char byte) { return !continues_character(byte); });
+      return block.size();
+    });
+    return characters;
   }
 
   std::string decode(std::span<const std::int32_t> ids) const override {
@@ -152,17 +182,12 @@ std::size_t bytes_of_cut_character(std::string_view block) {
 }
 
 void add_blocks(const InputFile& file, Characters& characters) {
-  constexpr std::int64_t kBlock = 1 << 20;
-  std::string block;
-  for (std::int64_t offset = 0; offset < file.size(); offset += static_cast<std::int64_t>(block.size())) {
-    const std::int64_t left = file.size() - offset;
-    block.resize(static_cast<std::size_t>(std::min(kBlock, left)));
-    file.read(offset, std::as_writable_bytes(std::span(block)));
-    if (left > kBlock) {
-      block.resize(block.size() - bytes_of_cut_character(block));
-    }
-    characters.add({file.path().string(), block, static_cast<std::size_t>(offset)});
-  }
+  for_each_block(file, [&](std::string_view block, std::int64_t offset) {
+    const bool is_last = offset + static_cast<std::int64_t>(block.size()) == file.size();
+    const std::string_view whole = block.substr(0, block.size() - (is_last ? 0 : bytes_of_cut_character(block)));
+    characters.add({file.path().string(), whole, static_cast<std::size_t>(offset)});
+    return whole.size();
+  });
 }
 
 // The one character of a vocabulary entry, or nothing.

@@ -32,6 +32,9 @@ class Tokenizer {
   virtual std::vector<Token> encode(const NamedText& text) const = 0;
   std::vector<Token> encode(std::string_view text) const { return encode(NamedText{"text", text}); }
 
+  // How many tokens encode() would give for the whole file, if it has an id for all of it.
+  virtual std::int64_t count(const InputFile& file) const = 0;
+
   // Throws DataError for an id that is not below V.
   virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
 

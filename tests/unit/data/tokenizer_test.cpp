@@ -143,6 +143,39 @@ TEST(CharTokenizer, NamesTheByteOfTheFileThatIsNoText) {
   }
 }
 
+TEST(Tokenizer, CountsTheTokensOfAFile) {
+  const TempDir dir;
+  constexpr std::size_t kBlock = 1 << 20;
+  for (const std::size_t before : {std::size_t{0}, kBlock - 2, kBlock - 1, kBlock, 2 * kBlock - 1}) {
+    const std::string text = std::string(before, 'a') + "\xF0\x9F\x98\x80\xC3\xA9!";
+    const InputFiles files = open_files(std::vector{dir.write("text", text)});
+    for (const auto& tokenizer : {make_byte_tokenizer(), make_char_tokenizer(files)}) {
+      EXPECT_EQ(static_cast<std::size_t>(tokenizer->count(*files.front())), tokenizer->encode(text).size()) << before;
+    }
+  }
+}
+
+// As many characters as there may be, the longest ones, each on a line of its own: what the limit has to let through.
+TEST(Tokenizer, OfTheLargestVocabularyIsRead) {
+  const TempDir dir;
+  std::string json = R"({"retape_tokenizer": 1, "type": "char", "vocabulary": [)";
+  for (int i = 0; i < kMaxVocab; ++i) {
+    const int above = 0x40000 + i;  // over 0x10000 it is cut into two surrogates of ten bits
+    json += fmt::format("{}\n        \"\\ud{:03x}\\ud{:03x}\"", i > 0 ? "," : "", 0x800 + (above >> 10),
+                        0xC00 + (above & 0x3FF));
+  }
+  const std::string path = dir.write("t.json", json + "\n]}\n").string();
+  EXPECT_EQ(make_tokenizer(path, {})->vocab_size(), kMaxVocab);
+}
+
+TEST(Tokenizer, IsRefusedBySizeBeforeItIsRead) {
+  const TempDir dir;
+  const std::string path = dir.write("t.json", "[").string();
+  std::filesystem::resize_file(path, 60'000'000);
+  EXPECT_THAT([&] { make_tokenizer(path, {}); },
+              ThrowsMessage<DataError>(HasSubstr("expected a file of at most 2097152 bytes, got 60000000")));
+}
+
 TEST(Tokenizer, IsChosenBySetting) {
   const TempDir dir;
   const InputFiles files = open_files(std::vector{dir.write("corpus", "hello")});
