@@ -22,10 +22,10 @@ void Batch::set_row(std::int64_t row, const TokenStream& tokens, std::int64_t st
   std::copy_n(ids.begin() + 1, length, targets.begin() + static_cast<std::ptrdiff_t>(offset));
 }
 
-void check_length(const TokenStream& tokens, std::int64_t seq_len, std::string_view what) {
-  require<DataError>(tokens.size() > seq_len,
+void check_length(std::int64_t tokens, std::int64_t seq_len, std::string_view what) {
+  require<DataError>(tokens > seq_len,
                      "[data] {}: expected at least {} tokens (a sequence of {} and its target), got {}", what,
-                     seq_len + 1, seq_len, tokens.size());
+                     seq_len + 1, seq_len, tokens);
 }
 
 void check_batching(const TokenStream& tokens, std::int64_t batch_size, std::int64_t seq_len, RankSlice slice) {
@@ -34,7 +34,7 @@ void check_batching(const TokenStream& tokens, std::int64_t batch_size, std::int
   require<ConfigError>(slice.rank >= 0 && slice.rank < slice.ranks,
                        "[sampler] data-parallel rank: expected 0 <= rank < ranks, got rank {} of {}", slice.rank,
                        slice.ranks);
-  check_length(tokens, seq_len, "tokens");
+  check_length(tokens.size(), seq_len, "tokens");
 }
 
 }  // namespace retape::data

@@ -31,7 +31,7 @@ struct Batch {
 };
 
 // Throws DataError, which says `what` is too short, if there are fewer than T + 1 tokens.
-void check_length(const TokenStream& tokens, std::int64_t seq_len, std::string_view what);
+void check_length(std::int64_t tokens, std::int64_t seq_len, std::string_view what);
 
 // Throws ConfigError unless B >= 1, T >= 1 and 0 <= rank < ranks, and DataError if there are fewer than T + 1 tokens.
 void check_batching(const TokenStream& tokens, std::int64_t batch_size, std::int64_t seq_len, RankSlice slice);

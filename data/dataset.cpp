@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -131,13 +132,18 @@ std::int64_t check_tokenizers(const DatasetConfig& config, const OwnedTokenizer&
 
 using Sources = std::vector<std::shared_ptr<const TokenSource>>;
 
+void require_tokenizer(const FileSet& set, const Tokenizer* tokenizer) {
+  require<DataError>(set.format != FileFormat::kText || tokenizer != nullptr, "[data] {}: text needs a tokenizer",
+                     set.files.empty() ? "" : set.files.front()->path().string());
+}
+
 // Text is read and encoded file by file, so that no more than one of them is in memory beside the tokens.
 Sources open_sources(const FileSet& set, const Tokenizer* tokenizer) {
+  require_tokenizer(set, tokenizer);
   Sources sources;
   for (const auto& file : set.files) {
     const std::string path = file->path().string();
     if (set.format == FileFormat::kText) {
-      require<DataError>(tokenizer != nullptr, "[data] {}: text needs a tokenizer", path);
       sources.push_back(tokens_in_memory(path, tokenizer->encode(NamedText{path, file->text()})));
     } else {
       sources.push_back(open_token_file(file, set.format));
@@ -153,16 +159,28 @@ TokenStream checked(const Sources& sources, std::int64_t vocab) {
   return stream;
 }
 
-void split(const DatasetConfig& config, Dataset& dataset) {
-  const TokenStream all = std::move(dataset.train);
-  const std::int64_t count = train_tokens(all.size(), config.val_fraction);
-  dataset.train = all.slice(0, count);
-  dataset.val = all.slice(count, all.size() - count);
-  check_length(dataset.train, config.seq_len, listed(config.train));
+// Of the tokens that `train` and `val` name; the latter are none where `val` is empty.
+void check_lengths(const DatasetConfig& config, std::int64_t train, std::int64_t val) {
+  if (!config.val.empty()) {
+    check_length(train, config.seq_len, listed(config.train));
+    check_length(val, config.seq_len, listed(config.val));
+    return;
+  }
+  const std::int64_t before = train_tokens(train, config.val_fraction);
+  check_length(before, config.seq_len, listed(config.train));
   if (config.val_fraction > 0) {
-    check_length(dataset.val, config.seq_len,
+    check_length(train - before, config.seq_len,
                  fmt::format("{}: validation part (val_fraction {})", listed(config.train), config.val_fraction));
   }
+}
+
+// From the sizes of token files, and of text from its characters.
+std::int64_t count_tokens(const FileSet& set, const Tokenizer* tokenizer) {
+  std::int64_t count = 0;
+  for (const auto& file : set.files) {
+    count += set.format == FileFormat::kText ? tokenizer->count(*file) : open_token_file(file, set.format)->size();
+  }
+  return count;
 }
 
 }  // namespace
@@ -178,12 +196,13 @@ Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenize
   const Sources train = open_sources(train_files, own.tokenizer.get());
   const Sources val = open_sources(val_files, own.tokenizer.get());
   dataset.train = checked(train, dataset.vocab);
+  dataset.val = checked(val, dataset.vocab);
+  check_lengths(config, dataset.train.size(), dataset.val.size());
   if (config.val.empty()) {
-    split(config, dataset);
-  } else {
-    dataset.val = checked(val, dataset.vocab);
-    check_length(dataset.train, config.seq_len, listed(config.train));
-    check_length(dataset.val, config.seq_len, listed(config.val));
+    const TokenStream all = std::move(dataset.train);
+    const std::int64_t count = train_tokens(all.size(), config.val_fraction);
+    dataset.train = all.slice(0, count);
+    dataset.val = all.slice(count, all.size() - count);
   }
   if (config.fingerprint) {
     dataset.fingerprint = {fingerprint(train), fingerprint(val)};
@@ -191,12 +210,19 @@ Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenize
   return dataset;
 }
 
-std::int64_t tokenizer_vocab(const DatasetConfig& config) {
+DatasetOutline outline_dataset(const DatasetConfig& config) {
   check_config(config);
   const FileSet train = open_file_set(config, config.train);
+  const FileSet val = config.val.empty() ? FileSet() : open_file_set(config, config.val);
   const OwnedTokenizer own = choose_tokenizer(config, train);
-  check_tokenizers(config, own, train, config.val.empty() ? FileSet() : open_file_set(config, config.val));
-  return own.tokenizer == nullptr ? 0 : own.tokenizer->vocab_size();
+  DatasetOutline outline{.tokenizer = own.tokenizer, .vocab = check_tokenizers(config, own, train, val)};
+  require_tokenizer(val, own.tokenizer.get());
+  check_lengths(config, count_tokens(train, own.tokenizer.get()), count_tokens(val, own.tokenizer.get()));
+  return outline;
+}
+
+bool dataset_exists(const DatasetConfig& config) {
+  return std::ranges::all_of(config.train, any_file_matches) && std::ranges::all_of(config.val, any_file_matches);
 }
 
 std::int64_t train_tokens(std::int64_t tokens, double val_fraction) {

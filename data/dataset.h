@@ -44,9 +44,17 @@ struct Dataset {
 // for settings out of range and a V that is missing or below that of a tokenizer, also of one that val comes with.
 Dataset open_dataset(const DatasetConfig& config, std::shared_ptr<const Tokenizer> saved = nullptr);
 
-// The ids of the tokenizer that open_dataset() would take; 0 where it would take none. Throws as that does for files
-// that cannot be opened and for a V below the tokenizer's, and reads no tokens.
-std::int64_t tokenizer_vocab(const DatasetConfig& config);
+// What open_dataset() finds before it reads tokens.
+struct DatasetOutline {
+  std::shared_ptr<const Tokenizer> tokenizer;  // null for token files that come without one
+  std::int64_t vocab = 0;                      // V
+};
+
+// Throws as open_dataset() does for a new training, but for what only the tokens or characters themselves show.
+DatasetOutline outline_dataset(const DatasetConfig& config);
+
+// Whether there are files for every path and pattern. Throws DataError for a pattern that is none.
+bool dataset_exists(const DatasetConfig& config);
 
 // Tokens before the validation part: the first (1 - val_fraction), rounded down, as in nanoGPT's data preparation.
 std::int64_t train_tokens(std::int64_t tokens, double val_fraction);

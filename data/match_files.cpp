@@ -41,9 +41,8 @@ void append_matches(const std::string& pattern, std::vector<std::filesystem::pat
   }
 }
 
-}  // namespace
-
-std::vector<std::filesystem::path> match_files(const std::string& pattern) {
+// In no order, and some perhaps twice.
+std::vector<std::filesystem::path> find_files(const std::string& pattern) {
   require<DataError>(!pattern.empty(), "[data] path: expected a path or a pattern, got \"\"");
   std::error_code ignored;
   if (std::filesystem::exists(pattern, ignored)) {
@@ -54,6 +53,17 @@ std::vector<std::filesystem::path> match_files(const std::string& pattern) {
   for (const std::string& name : expand_braces(pattern)) {
     append_matches(name, files);
   }
+  return files;
+}
+
+}  // namespace
+
+bool any_file_matches(const std::string& pattern) {
+  return !find_files(pattern).empty();
+}
+
+std::vector<std::filesystem::path> match_files(const std::string& pattern) {
+  std::vector<std::filesystem::path> files = find_files(pattern);
   const bool is_pattern = pattern.find_first_of("*?[{") != std::string::npos;
   require<DataError>(!files.empty(), "[data] {}: {}", pattern,
                      is_pattern ? "no file matches this pattern" : "no such file");

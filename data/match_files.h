@@ -14,6 +14,9 @@ namespace retape::data {
 // Throws DataError if there is no such file, and for a pattern beyond the limits of expand_braces.h and of paths.
 std::vector<std::filesystem::path> match_files(const std::string& pattern);
 
+// Whether there is such a file. Throws DataError for a pattern beyond those limits.
+bool any_file_matches(const std::string& pattern);
+
 // The matches of several patterns, one pattern after the other.
 std::vector<std::filesystem::path> match_files(std::span<const std::string> patterns);
 

@@ -1,5 +1,8 @@
 #include "trainer/opened_run.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "data/windows.h"
 #include "trainer/model_weights.h"
 #include "trainer/run/saved_data.h"
@@ -48,24 +51,32 @@ void require_weights_for(std::int64_t ids, const Config& config) {
   }
 }
 
+// Whose tokenizer is null where there is none.
+void require_tokenizer_for_sample(const Config& config, const data::Tokenizer* tokenizer) {
+  require<ConfigError>(config.run.sample_tokens == 0 || tokenizer != nullptr,
+                       "[run] sample_tokens: expected 0 for data without a tokenizer, got {}",
+                       config.run.sample_tokens);
+}
+
 data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& checkpoint, bool fingerprint) {
   data::DatasetConfig settings = dataset_config(config);
   settings.fingerprint = fingerprint;
   data::Dataset dataset = data::open_dataset(settings, checkpoint ? saved_tokenizer(*checkpoint) : nullptr);
-  require<ConfigError>(config.run.sample_tokens == 0 || dataset.tokenizer != nullptr,
-                       "[run] sample_tokens: expected 0 for data without a tokenizer, got {}",
-                       config.run.sample_tokens);
+  require_tokenizer_for_sample(config, dataset.tokenizer.get());
   if (!checkpoint && dataset.tokenizer != nullptr) {
     require_weights_for(dataset.tokenizer->vocab_size(), config);
   }
   return dataset;
 }
 
-// Of the tokenizer that a new training would take; 0 where it would take none.
-std::int64_t tokenizer_vocab(const Config& config) {
-  const std::int64_t ids = data::tokenizer_vocab(dataset_config(config));
-  require_weights_for(ids, config);
-  return ids;
+// Of what is there: files that are missing are not needed where the vocabulary is known.
+bool has_data(const Config& config) {
+  return config.model.vocab == 0 || (!config.data.train.empty() && data::dataset_exists(dataset_config(config)));
+}
+
+bool has_weights(const Config& config) {
+  std::error_code ignored;
+  return config.model.vocab == 0 || std::filesystem::exists(config.model.init_from, ignored);
 }
 
 }  // namespace
@@ -92,18 +103,30 @@ data::Dataset open_training_data(const Config& config, const std::optional<Check
   return dataset;
 }
 
+std::vector<std::int32_t> sample_prompt(const Config& config, const data::Tokenizer* tokenizer) {
+  if (config.run.sample_tokens == 0 || tokenizer == nullptr) {
+    return {};
+  }
+  const std::vector<data::Token> encoded = tokenizer->encode({"run.sample_prompt", config.run.sample_prompt});
+  require<ConfigError>(!encoded.empty(), "[run] sample_prompt: expected at least one token, got none");
+  return {encoded.begin(), encoded.end()};
+}
+
 std::int64_t vocab_of_training(const Config& config) {
-  if (config.model.vocab == 0) {
-    return tokenizer_vocab(config);
-  }
-  try {
-    if (!config.data.train.empty()) {
-      tokenizer_vocab(config);
+  std::int64_t vocab = config.model.vocab;
+  if (has_data(config)) {
+    const data::DatasetOutline outline = data::outline_dataset(dataset_config(config));
+    vocab = outline.vocab;
+    require_tokenizer_for_sample(config, outline.tokenizer.get());
+    if (outline.tokenizer != nullptr && has_weights(config)) {
+      require_weights_for(outline.tokenizer->vocab_size(), config);
     }
-  } catch (const DataError&) {
-    // What is not there, or cannot be read, is not needed for a plan.
+    sample_prompt(config, outline.tokenizer.get());
   }
-  return config.model.vocab;
+  if (has_weights(config)) {
+    require_weights(config, std::nullopt, vocab, /*trains=*/true);
+  }
+  return vocab;
 }
 
 data::Sampler open_sampler(const Config& config, const data::Dataset& dataset,

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "data/dataset.h"
 #include "data/sampler.h"
@@ -26,9 +27,13 @@ data::Dataset open_data(const Config& config, const std::optional<Checkpoint>& c
 // The same for a training, with the fingerprint that it keeps. Throws what require_same_data() throws, too.
 data::Dataset open_training_data(const Config& config, const std::optional<Checkpoint>& checkpoint);
 
+// What the sample at the end of a training goes on from; empty where there is to be none. Throws ConfigError for
+// run.sample_prompt without a token, DataError for one that the tokenizer, which may be null, has no ids for.
+std::vector<std::int32_t> sample_prompt(const Config& config, const data::Tokenizer* tokenizer);
+
 // The vocabulary of the model that a new training would make: of model.vocab, or a preset's, else of the tokenizer.
-// Reads no tokens, and needs no data where the vocabulary is known. Throws ConfigError where the tokenizer has ids that
-// the model, or the weights of model.init_from, have not.
+// Throws what such a training throws before it plans, but for what only the tokens show. Data and weights that are not
+// there are not needed where the vocabulary is known.
 std::int64_t vocab_of_training(const Config& config);
 
 // What draws the rows of training, where the checkpoint left off.

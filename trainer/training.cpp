@@ -245,16 +245,6 @@ class TrainingLoop {
   std::string stopped_;        // what to say at the end of a run that a signal ended
 };
 
-// What the sample at the end goes on from; empty where there is to be none.
-std::vector<std::int32_t> sample_prompt(const Config& config, const data::Dataset& dataset) {
-  if (config.run.sample_tokens == 0 || dataset.tokenizer == nullptr) {
-    return {};
-  }
-  const std::vector<data::Token> encoded = dataset.tokenizer->encode({"run.sample_prompt", config.run.sample_prompt});
-  require<ConfigError>(!encoded.empty(), "[run] sample_prompt: expected at least one token, got none");
-  return {encoded.begin(), encoded.end()};
-}
-
 void print_sample(const Config& config, const data::Dataset& dataset, Learner& learner,
                   std::vector<std::int32_t> prompt) {
   if (prompt.empty()) {
@@ -312,7 +302,7 @@ int train(const Config& config, const OutputOptions& options) {
   }
   FoundFiles found = look_through(config, checkpoint, options);
   const data::Dataset dataset = open_training_data(config, checkpoint);
-  const std::vector<std::int32_t> prompt = sample_prompt(config, dataset);
+  const std::vector<std::int32_t> prompt = sample_prompt(config, dataset.tokenizer.get());
   require_weights(config, checkpoint, dataset.vocab, /*trains=*/true);
   const MemoryPlan plan = plan_memory(config, dataset.vocab);
   require_fit(config, dataset.vocab, plan);

@@ -16,12 +16,12 @@ using BadFiles = BadInput;
 
 TEST_F(BadFiles, Data) {
   const std::string empty = folder().write("empty.txt", "").string();
-  expect_refusal_of_start({"data.train=" + empty}, {empty, "empty"});
+  expect_refusal_of_start_and_plan({"data.train=" + empty}, {empty, "empty"});
   const std::string missing = path("missing.txt").string();
-  expect_refusal_of_start({"data.train=" + missing}, {missing});
-  expect_refusal_of_start({"data.val=" + missing}, {missing});
+  expect_refusal_of_start_and_plan({"data.train=" + missing}, {missing});
+  expect_refusal_of_start_and_plan({"data.val=" + missing}, {missing});
   const std::string brief = folder().write("brief.txt", "ten bytes.").string();
-  expect_refusal_of_start({"data.train=" + brief}, {brief, "expected at least 17 tokens", "got 9"});
+  expect_refusal_of_start_and_plan({"data.train=" + brief}, {brief, "expected at least 17 tokens", "got 9"});
   expect_refusal_of_start({"data.train=" + path("text.txt").string() + "/x"}, {"text.txt/x"});
   expect_refusal(arguments("", {"run.out_dir=" + out_dir("new").string()}), {"[data] train", "none"});
 }
@@ -31,16 +31,16 @@ TEST_F(BadFiles, TokenFiles) {
   tokens[700] = 300;
   const std::string file = folder().write("tokens.bin", tokens).string();
   expect_refusal_of_start({"data.train=" + file, "model.vocab=256"}, {file, "700", "300", "256"});
-  expect_refusal_of_start({"data.train=" + file}, {file, "vocabulary"});
+  expect_refusal_of_start_and_plan({"data.train=" + file}, {file, "vocabulary"});
   const std::string odd = folder().write("odd.bin", std::string(1001, 'a')).string();
-  expect_refusal_of_start({"data.train=" + odd, "model.vocab=30000"}, {odd, "1001"});
+  expect_refusal_of_start_and_plan({"data.train=" + odd, "model.vocab=30000"}, {odd, "1001"});
 
   std::vector<std::int32_t> header(256);
   header[0] = 20240520;
   header[1] = 1;
   header[2] = 5000;  // and then none come
   const std::string truncated = folder().write("truncated.bin", header).string();
-  expect_refusal_of_start({"data.train=" + truncated, "model.vocab=256"}, {truncated, "5000"});
+  expect_refusal_of_start_and_plan({"data.train=" + truncated, "model.vocab=256"}, {truncated, "5000"});
 }
 
 TEST_F(BadFiles, DataThatTheRunDoesNotKnow) {
@@ -95,8 +95,8 @@ TEST_F(BadFiles, ATokenizerWithMoreIdsThanTheTable) {
 }
 
 TEST_F(BadFiles, APromptOutsideTheVocabulary) {
-  expect_refusal_of_start({"data.tokenizer=char", "run.sample_tokens=5", "run.sample_prompt=Z"},
-                          {"run.sample_prompt", "'Z'"});
+  expect_refusal_of_start_and_plan({"data.tokenizer=char", "run.sample_tokens=5", "run.sample_prompt=Z"},
+                                   {"run.sample_prompt", "'Z'"});
 }
 
 // --- Weights and checkpoints ---------------------------------------------------------------------------------------
@@ -154,22 +154,60 @@ TEST_F(BadFiles, WeightsToStartFrom) {
   const std::string file = path("weights.safetensors").string();
   ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", file})).ok());
   const Settings start{"model.init_from=" + file};
-  expect_refusal_of_start(start + Settings{"model.seq_len=32"},
-                          {file, "wpe.weight", "[32, 32]", "model.seq_len = 32", "got [16, 32]"});
-  expect_refusal_of_start(start + Settings{"model.vocab=300"}, {file, "wte.weight", "[300, 32]", "got [256, 32]"});
-  expect_refusal_of_start(start + Settings{"model.layers=3"}, {file, "h.2."});
-  expect_refusal_of_start(start + Settings{"model.layers=1"}, {file, "h.1."});
+  expect_refusal_of_start_and_plan(start + Settings{"model.seq_len=32"},
+                                   {file, "wpe.weight", "[32, 32]", "model.seq_len = 32", "got [16, 32]"});
+  expect_refusal_of_start_and_plan(start + Settings{"model.vocab=300"},
+                                   {file, "wte.weight", "[300, 32]", "got [256, 32]"});
+  expect_refusal_of_start_and_plan(start + Settings{"model.layers=3"}, {file, "h.2."});
+  expect_refusal_of_start_and_plan(start + Settings{"model.layers=1"}, {file, "h.1."});
 
   const std::string whole = bytes_of(file);
   for (const std::size_t length : {whole.size() - 1, whole.size() / 2, std::size_t{100}, std::size_t{0}}) {
     folder().write("weights.safetensors", whole.substr(0, length));
-    expect_refusal_of_start(start, {file});
+    expect_refusal_of_start_and_plan(start, {file});
   }
   std::string header = whole;
   header[8] = '}';
   folder().write("weights.safetensors", header);
-  expect_refusal_of_start(start, {file, "header"});
-  expect_refusal_of_start({"model.init_from=" + path("none").string()}, {path("none").string()});
+  expect_refusal_of_start_and_plan(start, {file, "header"});
+  expect_refusal_of_start_and_plan({"model.init_from=" + path("none").string()}, {path("none").string()});
+}
+
+// A vocabulary that is given makes none of it right.
+TEST_F(BadFiles, WhatTrainingRefusesItsPlanRefuses) {
+  const std::string file = path("weights.safetensors").string();
+  ASSERT_TRUE(run_trainer(arguments("export", resumed(), {"--output", file})).ok());
+  const Settings start{"model.init_from=" + file};
+  const Settings known{"model.vocab=256"};
+  expect_refusal_of_start_and_plan(known + start + Settings{"model.layers=3"}, {file, "h.2."});
+  expect_refusal_of_start_and_plan(known + start + Settings{"model.seq_len=17"}, {file, "wpe.weight"});
+  expect_refusal_of_start_and_plan(start + Settings{"model.vocab=257"}, {file, "wte.weight", "[257, 32]"});
+  expect_refusal_of_start_and_plan(known + start + Settings{"model.tie_embeddings=false"}, {file, "lm_head.weight"});
+  // Weights that do not go together with a vocabulary need no data to be refused.
+  expect_refusal(arguments("plan", start + Settings{"model.vocab=300", "model.dim=32", "model.heads=2"}), {file});
+
+  expect_refusal_of_start_and_plan(known + Settings{"run.sample_tokens=3", "run.sample_prompt="},
+                                   {"[run] sample_prompt: expected at least one token"});
+  const std::string tokens = folder().write("plain.bin", std::vector<std::uint16_t>(5000, 7)).string();
+  const Settings plain{"data.train=" + tokens, "data.format=u16", "model.vocab=70000"};
+  expect_refusal_of_start_and_plan(plain + Settings{"run.sample_tokens=5"}, {"[run] sample_tokens: expected 0"});
+  expect_refusal_of_start_and_plan(known + Settings{"data.format=llmc"}, {"text.txt", "llmc: expected magic number"});
+
+  const std::string brief = folder().write("brief.txt", "nine byte").string();
+  expect_refusal_of_start_and_plan(known + Settings{"data.train=" + brief}, {brief, "at least 17 tokens", "got 8"});
+  expect_refusal_of_start_and_plan(known + Settings{"data.val=" + brief}, {brief, "at least 17 tokens", "got 9"});
+  expect_refusal_of_start_and_plan(plain + Settings{"data.val_fraction=0.9999"}, {tokens, "at least 17 tokens"});
+  for (const Settings& data : {known, plain, Settings{"model.vocab=256", "data.tokenizer=char"}}) {
+    expect_refusal_of_start_and_plan(data + Settings{"data.val_fraction=1e-30"}, {"validation part", "got 0"});
+  }
+  std::string sixteen;  // of two bytes each
+  for (int i = 0; i < 16; ++i) {
+    sixteen += "\u00e9";
+  }
+  const std::string characters = folder().write("characters.txt", sixteen).string();
+  expect_refusal_of_start_and_plan(
+      known + Settings{"data.train=" + characters, "data.tokenizer=char", "data.val_fraction=0", "train.eval_every=0"},
+      {characters, "at least 17 tokens", "got 16"});
 }
 
 TEST_F(BadFiles, AModelIsComparedWithItsWeightsBeforeItIsMade) {

@@ -48,6 +48,11 @@ void BadInput::expect_refusal_of_start(const Settings& more, const std::vector<s
   EXPECT_THAT(trainer::list_checkpoints(checkpoints("new")), testing::IsEmpty());
 }
 
+void BadInput::expect_refusal_of_start_and_plan(const Settings& more, const std::vector<std::string>& texts) const {
+  expect_refusal_of_start(more, texts);
+  expect_refusal(arguments("plan", settings("new") + more), texts);
+}
+
 std::string BadInput::newest() const {
   return trainer::list_checkpoints(checkpoints("run")).front().path.string();
 }

@@ -25,6 +25,8 @@ class BadInput : public TrainingCase {
   void expect_refusal_of(const Settings& more, const std::vector<std::string>& texts) const;
   // Started anew rather than resumed, in a folder of its own.
   void expect_refusal_of_start(const Settings& more, const std::vector<std::string>& texts) const;
+  // The same, and of its plan.
+  void expect_refusal_of_start_and_plan(const Settings& more, const std::vector<std::string>& texts) const;
 
   std::string newest() const;
 

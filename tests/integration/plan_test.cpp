@@ -181,6 +181,17 @@ TEST_F(Plan, NeedsTheDataWhereTheVocabularyIsNotKnown) {
   EXPECT_EQ(residuals(plan, "h.0", "kept").size(), 13U);
 }
 
+TEST_F(Plan, NeedsNothingThatIsNotThereYetWhereTheVocabularyIsKnown) {
+  const Settings known{"model.vocab=256", "model.layers=1", "train.batch_size=1"};
+  const std::string missing = path("not-yet-*.bin").string();
+  for (const Settings& more : {Settings{"data.train=" + missing}, settings("run") + Settings{"data.val=" + missing},
+                               Settings{"model.init_from=" + path("not-yet.safetensors").string()},
+                               Settings{"data.train=" + missing, "run.sample_tokens=5", "data.format=u16"}}) {
+    const Exit exit = run_trainer(arguments("plan", more + known));
+    EXPECT_TRUE(exit.ok()) << exit.err;
+  }
+}
+
 TEST_F(Plan, TakesTheConfigurationThatARunLeft) {
   const Settings store{"activation_checkpointing.policy=full", "activation_checkpointing.cpu_checkpointing=true"};
   train("run", store);
