@@ -274,7 +274,7 @@ std::string describe_resumption(const Config& config, const Checkpoint& checkpoi
   if (const std::string changes = changed_settings(checkpoint, config); !changes.empty()) {
     text += fmt::format("changed since it was saved: {}\n", changes);
   }
-  if (const std::string change = changed_data(checkpoint, dataset); !change.empty()) {
+  if (const std::string change = changed_data(checkpoint, path, dataset); !change.empty()) {
     text += change + "\n";
   }
   return text;

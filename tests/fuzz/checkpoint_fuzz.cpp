@@ -34,8 +34,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     trainer::saved_tokenizer(checkpoint);
     trainer::sampler_state(checkpoint);
     trainer::changed_settings(checkpoint, config);
-    trainer::changed_data(checkpoint, {.fingerprint = data::Fingerprint()});
-    trainer::changed_data(checkpoint, {.fingerprint = data::Fingerprint()});
+    trainer::changed_data(checkpoint, checkpoint.path(), {.fingerprint = data::Fingerprint()});
     trainer::require_can_go_on(checkpoint, config);
   });
 }

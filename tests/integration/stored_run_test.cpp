@@ -79,5 +79,16 @@ TEST_F(StoredRun, GoesOnAsItWouldHave) {
   }
 }
 
+// What is said of a checkpoint that has made room names it where it lies now.
+TEST_F(StoredRun, IsNamedWhereItWasMoved) {
+  const std::filesystem::path stored = trainer::list_checkpoints(checkpoints(kRun)).front().path;
+  std::filesystem::copy_file(stored, stored.parent_path() / "save-000002-step-00000006.safetensors");
+  const Exit exit = run_trainer(arguments("", moved() + Settings{"train.resume=" + stored.string(), "train.steps=7"},
+                                          {"--config", settings_file()}));
+  ASSERT_TRUE(exit.ok()) << exit.err;
+  const std::string now = (out_dir(kRun) / "before-1/checkpoints" / stored.filename()).string();
+  EXPECT_THAT(lines_of(exit.out), Contains(HasSubstr(now + " does not say what tokens it was trained on")));
+}
+
 }  // namespace
 }  // namespace retape::integration

@@ -30,11 +30,12 @@ void require_same_data(const Checkpoint& checkpoint, const Config& config, const
   require<DataError>(change.empty(), "[data] {}; data.allow_change=true goes on with what is there", change);
 }
 
-std::string changed_data(const Checkpoint& checkpoint, const data::Dataset& dataset) {
+std::string changed_data(const Checkpoint& checkpoint, const std::filesystem::path& path,
+                         const data::Dataset& dataset) {
   if (says_nothing(checkpoint)) {
     return fmt::format(
         "{} does not say what tokens it was trained on, so that nobody can tell whether they have changed",
-        checkpoint.path().string());
+        path.string());
   }
   const std::string change = difference(checkpoint, dataset);
   return change.empty() ? change : fmt::format("data.allow_change: {}", change);

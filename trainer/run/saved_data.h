@@ -1,6 +1,7 @@
 // Whether a run that goes on finds the tokens that it was trained on.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "data/dataset.h"
@@ -17,7 +18,7 @@ inline constexpr const char* kSavedData = "data";
 void require_same_data(const Checkpoint& checkpoint, const Config& config, const data::Dataset& dataset);
 
 // What there is to say of the same: what differs, or that a checkpoint of an earlier version does not tell; else
-// nothing.
-std::string changed_data(const Checkpoint& checkpoint, const data::Dataset& dataset);
+// nothing. `path` is where the checkpoint lies by now.
+std::string changed_data(const Checkpoint& checkpoint, const std::filesystem::path& path, const data::Dataset& dataset);
 
 }  // namespace retape::trainer

@@ -42,7 +42,7 @@ class ForgedCheckpoint : public testing::Test {
     saved_position(checkpoint);
     sampler_state(checkpoint);
     changed_settings(checkpoint, config_);
-    changed_data(checkpoint, {.fingerprint = data::Fingerprint()});
+    changed_data(checkpoint, checkpoint.path(), {.fingerprint = data::Fingerprint()});
     require_can_go_on(checkpoint, config_);
     require_weights(config_, Checkpoint(checkpoint.path()), vocab, true);
     nn::Device device({.threads = 1});
