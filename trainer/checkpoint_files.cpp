@@ -10,8 +10,8 @@
 #include "data/atomic_file.h"
 #include "data/files/checksum.h"
 #include "data/files/folder_lock.h"
+#include "data/files/input_file.h"
 #include "data/files/json.h"
-#include "data/mapped_file.h"
 #include "nn/base/error.h"
 
 namespace retape::trainer {
@@ -222,26 +222,29 @@ Checkpoint::Checkpoint(std::filesystem::path path) : file_(std::move(path)) {
   state_ = std::move(parsed.at("state"));
 }
 
-std::span<const NamedBytes> Checkpoint::tensors() const {
+std::span<const StoredTensor> Checkpoint::tensors() const {
   return std::span(file_.tensors()).first(file_.tensors().size() - 1);
 }
 
 void Checkpoint::verify_checksums() const {
-  const NamedBytes& table = file_.tensors().back();
+  const StoredTensor& table = file_.tensors().back();
   const std::vector<std::int64_t> shape{static_cast<std::int64_t>(file_.tensors().size())};
   require<DataError>(table.name == kChecksums && table.dtype == "U64" && table.shape == shape,
                      "[checkpoint] {}: expected {} U64 checksums as the last tensor, got something else",
                      path().string(), shape[0]);
-  const auto verify = [&](std::size_t row, std::span<const std::byte> bytes, std::string_view what) {
+  const std::vector<std::byte> sums = file_.read(table);
+  const auto verify = [&](std::size_t row, std::uint64_t found, std::string_view what) {
     std::uint64_t expected = 0;
-    std::memcpy(&expected, table.bytes.data() + row * sizeof expected, sizeof expected);
-    const std::uint64_t found = data::checksum(bytes);
+    std::memcpy(&expected, sums.data() + row * sizeof expected, sizeof expected);
     require<DataError>(found == expected, "[checkpoint] {}: {}: expected checksum {:016x}, got {:016x}: it is corrupt",
                        path().string(), what, expected, found);
   };
-  verify(0, file_.header(), "header");
+  verify(0, data::checksum(std::as_bytes(std::span(file_.header()))), "header");
   for (std::size_t i = 0; i < tensors().size(); ++i) {
-    verify(1 + i, tensors()[i].bytes, tensors()[i].name);
+    const StoredTensor& tensor = tensors()[i];
+    data::Checksum sum;
+    file_.visit(tensor, tensor.bytes, [&sum](Bytes /*offset*/, std::span<const std::byte> piece) { sum.add(piece); });
+    verify(1 + i, sum.value(), tensor.name);
   }
 }
 
@@ -258,7 +261,7 @@ namespace {
 // What cannot be read now may be good; what was read, or is empty, and did not verify is not.
 bool was_read(const std::filesystem::path& path) {
   try {
-    const data::MappedFile file(path);
+    const data::InputFile file(path);
     return true;
   } catch (const DataError&) {
     std::error_code error;

@@ -37,10 +37,12 @@ class Checkpoint {
   std::int64_t step() const { return step_; }
   const nlohmann::json& state() const { return state_; }
 
-  // Those that were saved, in their order. The spans live as long as this object, or the one it is moved to.
-  std::span<const NamedBytes> tensors() const;
+  // Those that were saved, in their order.
+  std::span<const StoredTensor> tensors() const;
   bool has(std::string_view name) const { return file_.has(name); }
-  const NamedBytes& tensor(std::string_view name) const { return file_.tensor(name); }
+  const StoredTensor& tensor(std::string_view name) const { return file_.tensor(name); }
+  // Their bytes are read from.
+  const SafetensorsFile& file() const { return file_; }
 
  private:
   void verify_checksums() const;

@@ -27,14 +27,19 @@ float from_half(std::uint16_t half) {
                        : sign * std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
 }
 
+// The tensor's first `elems` elements.
 template <class Stored, class Convert>
-std::vector<float> converted(const NamedBytes& tensor, Convert convert) {
-  std::vector<float> values(tensor.bytes.size() / sizeof(Stored));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    Stored stored{};
-    std::memcpy(&stored, tensor.bytes.data() + i * sizeof(Stored), sizeof(Stored));
-    values[i] = convert(stored);
-  }
+std::vector<float> converted(const SafetensorsFile& file, const StoredTensor& tensor, Elems elems, Convert convert) {
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(elems));
+  const auto append = [&](Bytes /*offset*/, std::span<const std::byte> piece) {
+    for (std::size_t at = 0; at < piece.size(); at += sizeof(Stored)) {
+      Stored stored{};
+      std::memcpy(&stored, piece.data() + at, sizeof stored);
+      values.push_back(convert(stored));
+    }
+  };
+  file.visit(tensor, elems * static_cast<Bytes>(sizeof(Stored)), append);
   return values;
 }
 
@@ -59,20 +64,30 @@ std::string meaning_of_shape(std::string_view name, const GptShape& shape) {
 }
 
 // A table of positions serves every shorter one too: its first rows are the same positions.
-bool serves(const NamedBytes& tensor, const nn::Parameter& parameter) {
+bool serves(const StoredTensor& tensor, const nn::Parameter& parameter) {
   const nn::Shape& shape = parameter.shape();
   const bool longer = parameter.name().ends_with("wpe.weight") && tensor.shape.size() == 2 &&
                       tensor.shape[0] > shape[0] && tensor.shape[1] == shape[1];
   return longer || format_shape(tensor.shape) == shape.str();
 }
 
+bool is_same_contents(const SafetensorsFile& file, const StoredTensor& a, const StoredTensor& b) {
+  bool is_same = a.dtype == b.dtype && a.shape == b.shape;
+  std::vector<std::byte> other;
+  if (is_same) {
+    file.visit(a, a.bytes, [&](Bytes offset, std::span<const std::byte> piece) {
+      other.resize(piece.size());
+      file.read(b, offset, other);
+      is_same = is_same && std::ranges::equal(piece, other);
+    });
+  }
+  return is_same;
+}
+
 // Where the model has one table for both, a head of its own would be lost.
 void require_shared_head(const SafetensorsFile& file) {
-  const NamedBytes& table = file.tensor(name_in_file(file, kTokenTable));
-  const NamedBytes& head = file.tensor(kHead);
-  const bool is_same =
-      head.dtype == table.dtype && head.shape == table.shape && std::ranges::equal(head.bytes, table.bytes);
-  require<DataError>(is_same,
+  const StoredTensor& table = file.tensor(name_in_file(file, kTokenTable));
+  require<DataError>(is_same_contents(file, file.tensor(kHead), table),
                      "[weights] {}: tensor {}: expected the contents of {}, got others; set model.tie_embeddings=false",
                      file.path().string(), kHead, table.name);
 }
@@ -85,14 +100,14 @@ std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& mod
     const std::string name = name_in_file(file, parameter->name());
     require<DataError>(!name.empty(), "[weights] {}: expected a tensor {}, found none", file.path().string(),
                        parameter->name());
-    const NamedBytes& tensor = file.tensor(name);
+    const StoredTensor& tensor = file.tensor(name);
     require<DataError>(serves(tensor, *parameter), "[weights] {}: tensor {}: expected shape {}{}, got {}",
                        file.path().string(), name, parameter->shape().str(), meaning_of_shape(name, model.shape()),
                        format_shape(tensor.shape));
     used.insert(name);
     names.push_back(name);
   }
-  for (const NamedBytes& tensor : file.tensors()) {
+  for (const StoredTensor& tensor : file.tensors()) {
     const bool is_shared_head = tensor.name == kHead && model.shape().tie_embeddings;
     require<DataError>(used.contains(tensor.name) || is_mask(tensor.name) || is_shared_head,
                        "[weights] {}: expected no tensor {} in a model of {} layers", file.path().string(), tensor.name,
@@ -104,22 +119,20 @@ std::vector<std::string> match_names(const SafetensorsFile& file, const Gpt& mod
   return names;
 }
 
-void require_floating(const NamedBytes& tensor, const std::filesystem::path& path) {
+void require_floating(const StoredTensor& tensor, const std::filesystem::path& path) {
   require<DataError>(tensor.dtype == "F32" || tensor.dtype == "BF16" || tensor.dtype == "F16",
                      "[weights] {}: tensor {}: expected F32, BF16 or F16, got {}", path.string(), tensor.name,
                      tensor.dtype);
 }
 
-// The first `elems` elements.
-std::vector<float> to_floats(NamedBytes tensor, Elems elems) {
-  tensor.bytes = tensor.bytes.first(static_cast<std::size_t>(elems * bytes_per_element(tensor.dtype)));
+std::vector<float> to_floats(const SafetensorsFile& file, const StoredTensor& tensor, Elems elems) {
   if (tensor.dtype == "F32") {
-    return converted<float>(tensor, [](float value) { return value; });
+    return converted<float>(file, tensor, elems, [](float value) { return value; });
   }
   if (tensor.dtype == "BF16") {
-    return converted<nn::bf16>(tensor, [](nn::bf16 value) { return nn::to_float(value); });
+    return converted<nn::bf16>(file, tensor, elems, [](nn::bf16 value) { return nn::to_float(value); });
   }
-  return converted<std::uint16_t>(tensor, from_half);
+  return converted<std::uint16_t>(file, tensor, elems, from_half);
 }
 
 }  // namespace
@@ -141,7 +154,7 @@ void import_weights(const std::filesystem::path& path, nn::Context& context, Gpt
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
     nn::Parameter& parameter = *model.parameters()[i];
-    parameter.load(context, to_floats(file.tensor(names[i]), parameter.elems()));
+    parameter.load(context, to_floats(file, file.tensor(names[i]), parameter.elems()));
   }
 }
 
@@ -149,8 +162,8 @@ std::int64_t vocab_in(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   const std::string name = name_in_file(file, kTokenTable);
   require<DataError>(!name.empty(), "[weights] {}: expected a tensor {}, found none", path.string(), kTokenTable);
-  const NamedBytes& table = file.tensor(name);
-  require<DataError>(table.shape.size() == 2 && !table.bytes.empty(),
+  const StoredTensor& table = file.tensor(name);
+  require<DataError>(table.shape.size() == 2 && table.bytes > 0,
                      "[weights] {}: tensor {}: expected a row for each token of a vocabulary, got {}", path.string(),
                      name, format_shape(table.shape));
   return table.shape.front();

@@ -43,7 +43,8 @@ std::vector<NamedTensor> tensors_of(Learner& learner) {
   return tensors;
 }
 
-std::string describe(const NamedBytes& tensor) {
+template <class AnyTensor>
+std::string describe(const AnyTensor& tensor) {
   return tensor.dtype + " " + format_shape(tensor.shape);
 }
 
@@ -166,8 +167,11 @@ void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
   require_same_model(checkpoint, learner.model(), tensors);
   nn::Context& context = learner.context();
   for (NamedTensor& own : tensors) {
-    const std::span<const std::byte> bytes = checkpoint.tensor(own.name).bytes;
-    context.device().copy_from_host(own.tensor.data(), bytes.data(), static_cast<Bytes>(bytes.size()));
+    const StoredTensor& saved = checkpoint.tensor(own.name);
+    auto* to = static_cast<std::byte*>(own.tensor.data());
+    checkpoint.file().visit(saved, saved.bytes, [&](Bytes offset, std::span<const std::byte> piece) {
+      context.device().copy_from_host(to + offset, piece.data(), static_cast<Bytes>(piece.size()));
+    });
   }
   for (nn::Parameter* parameter : learner.model().parameters()) {
     parameter->weight_changed(context);
@@ -223,7 +227,7 @@ std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpo
 
 std::int64_t saved_vocab(const Checkpoint& checkpoint) {
   const std::int64_t vocab = saved_integer(checkpoint, "vocab", 1, kMostVocab);
-  const NamedBytes& table = checkpoint.tensor("transformer.wte.weight");
+  const StoredTensor& table = checkpoint.tensor("transformer.wte.weight");
   require<DataError>(table.shape.size() == 2 && table.shape.front() == vocab,
                      "[checkpoint] {}: state \"vocab\": expected the rows of {} {}, got {}", checkpoint.path().string(),
                      table.name, format_shape(table.shape), vocab);

@@ -19,12 +19,13 @@ namespace {
 
 using nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "the format is little-endian and is used in place");
+static_assert(std::endian::native == std::endian::little, "the format is little-endian and is read as it is");
 
 constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
 constexpr std::size_t kMinHeaderBytes = 2;  // {}
 constexpr std::size_t kAlignmentBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr Bytes kPieceBytes = 1_MiB;                    // of whole elements, whatever their type
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 struct ElementType {
@@ -75,18 +76,18 @@ void check_size(std::string_view place, std::string_view dtype, std::span<const 
 
 // --- Reading -------------------------------------------------------------------------------------------------------
 
-std::span<const std::byte> find_header(const data::MappedFile& file) {
-  const std::span<const std::byte> bytes = file.bytes();
-  require<DataError>(bytes.size() >= kLengthBytes + kMinHeaderBytes,
-                     "[safetensors] {}: expected at least {} bytes, got {}", file.path().string(),
-                     kLengthBytes + kMinHeaderBytes, bytes.size());
+std::string read_header(const data::InputFile& file) {
+  constexpr std::size_t kLeastBytes = kLengthBytes + kMinHeaderBytes;
+  require<DataError>(std::cmp_greater_equal(file.size(), kLeastBytes),
+                     "[safetensors] {}: expected at least {} bytes, got {}", file.path().string(), kLeastBytes,
+                     file.size());
   std::uint64_t length = 0;
-  std::memcpy(&length, bytes.data(), kLengthBytes);
-  const std::uint64_t most = std::min<std::uint64_t>(bytes.size() - kLengthBytes, kMaxHeaderBytes);
+  file.read(0, std::as_writable_bytes(std::span(&length, 1)));
+  const std::uint64_t most = std::min(static_cast<std::uint64_t>(file.size()) - kLengthBytes, kMaxHeaderBytes);
   require<DataError>(length >= kMinHeaderBytes && length <= most,
                      "[safetensors] {}: header length: expected {} to {} bytes, got {}", file.path().string(),
                      kMinHeaderBytes, most, length);
-  return bytes.first(kLengthBytes + length);
+  return file.beginning(static_cast<std::int64_t>(kLengthBytes + length));
 }
 
 SafetensorsMetadata read_metadata(const std::filesystem::path& path, json metadata) {
@@ -119,8 +120,14 @@ std::vector<std::int64_t> read_integers(std::string_view place, const json& entr
   return integers;
 }
 
-NamedBytes read_entry(const std::filesystem::path& path, const std::string& name, const json& entry,
-                      std::span<const std::byte> body) {
+// The file's bytes after the header.
+struct Body {
+  std::int64_t begin;
+  std::int64_t bytes;
+};
+
+StoredTensor read_entry(const std::filesystem::path& path, const std::string& name, const json& entry,
+                        const Body& body) {
   const std::string place = place_of(path, name);
   require<DataError>(entry.is_object(), "{}: expected a JSON object, got {}", place, data::shown(entry));
   const json& dtype = field_of(place, entry, "dtype");
@@ -128,32 +135,32 @@ NamedBytes read_entry(const std::filesystem::path& path, const std::string& name
   const std::vector<std::int64_t> offsets = read_integers(place, entry, "data_offsets");
   require<DataError>(offsets.size() == 2, "{}: data_offsets: expected 2 numbers, got {}", place, offsets.size());
   const auto [begin, end] = std::pair(offsets[0], offsets[1]);
-  require<DataError>(begin <= end && std::cmp_less_equal(end, body.size()),
-                     "{}: expected a range within the file's {} bytes of data, got [{}, {}]", place, body.size(), begin,
+  require<DataError>(begin <= end && end <= body.bytes,
+                     "{}: expected a range within the file's {} bytes of data, got [{}, {}]", place, body.bytes, begin,
                      end);
-  NamedBytes tensor{.name = name,
-                    .dtype = dtype.get<std::string>(),
-                    .shape = read_integers(place, entry, "shape"),
-                    .bytes = body.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))};
-  check_size(place, tensor.dtype, tensor.shape, end - begin);
+  StoredTensor tensor{.name = name,
+                      .dtype = dtype.get<std::string>(),
+                      .shape = read_integers(place, entry, "shape"),
+                      .begin = body.begin + begin,
+                      .bytes = end - begin};
+  check_size(place, tensor.dtype, tensor.shape, tensor.bytes);
   return tensor;
 }
 
 // Sorts by place, and checks that every byte of the body belongs to exactly one tensor.
-void sort_and_check_cover(const std::filesystem::path& path, std::vector<NamedBytes>& tensors,
-                          std::span<const std::byte> body) {
-  std::stable_sort(tensors.begin(), tensors.end(), [](const NamedBytes& a, const NamedBytes& b) {
-    return std::tuple(a.bytes.data(), a.bytes.size()) < std::tuple(b.bytes.data(), b.bytes.size());
+void sort_and_check_cover(const std::filesystem::path& path, std::vector<StoredTensor>& tensors, const Body& body) {
+  std::stable_sort(tensors.begin(), tensors.end(), [](const StoredTensor& a, const StoredTensor& b) {
+    return std::tuple(a.begin, a.bytes) < std::tuple(b.begin, b.bytes);
   });
-  const std::byte* covered = body.data();
-  for (const NamedBytes& tensor : tensors) {
-    require<DataError>(tensor.bytes.data() == covered,
-                       "{}: expected its data at byte {}, where that before ends, got {}", place_of(path, tensor.name),
-                       covered - body.data(), tensor.bytes.data() - body.data());
-    covered += tensor.bytes.size();
+  std::int64_t covered = 0;
+  for (const StoredTensor& tensor : tensors) {
+    const std::int64_t begin = tensor.begin - body.begin;
+    require<DataError>(begin == covered, "{}: expected its data at byte {}, where that before ends, got {}",
+                       place_of(path, tensor.name), covered, begin);
+    covered += tensor.bytes;
   }
-  require<DataError>(covered == body.data() + body.size(), "[safetensors] {}: expected {} bytes of data, got {}",
-                     path.string(), covered - body.data(), body.size());
+  require<DataError>(covered == body.bytes, "[safetensors] {}: expected {} bytes of data, got {}", path.string(),
+                     covered, body.bytes);
 }
 
 }  // namespace
@@ -172,9 +179,9 @@ Bytes bytes_per_element(std::string_view dtype) {
   return found == kElementTypes.end() ? 0 : found->bytes;
 }
 
-SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)), header_(find_header(file_)) {
-  const std::span<const std::byte> body = file_.bytes().subspan(header_.size());
-  const std::string_view text = file_.text().substr(kLengthBytes, header_.size() - kLengthBytes);
+SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)), header_(read_header(file_)) {
+  const auto header_bytes = static_cast<std::int64_t>(header_.size());
+  const Body body{.begin = header_bytes, .bytes = file_.size() - header_bytes};
   const auto take = [&](const std::string& name, json entry) {
     if (name == kMetadataKey) {
       metadata_ = read_metadata(file_.path(), std::move(entry));
@@ -182,17 +189,41 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(p
       tensors_.push_back(read_entry(file_.path(), name, entry, body));
     }
   };
-  data::visit_json(text, fmt::format("[safetensors] {}: header", file_.path().string()), take);
+  data::visit_json(std::string_view(header_).substr(kLengthBytes),
+                   fmt::format("[safetensors] {}: header", file_.path().string()), take);
   sort_and_check_cover(file_.path(), tensors_, body);
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     index_.emplace(tensors_[i].name, i);
   }
 }
 
-const NamedBytes& SafetensorsFile::tensor(std::string_view name) const {
+const StoredTensor& SafetensorsFile::tensor(std::string_view name) const {
   const auto found = index_.find(name);
   require<DataError>(found != index_.end(), "{}: it is not in the file", place_of(path(), name));
   return tensors_[found->second];
+}
+
+void SafetensorsFile::read(const StoredTensor& tensor, Bytes offset, std::span<std::byte> out) const {
+  const auto length = static_cast<Bytes>(out.size());
+  require(offset >= 0 && length <= tensor.bytes && offset <= tensor.bytes - length,
+          "{}: expected a range inside its {} bytes, got {} from {}", place_of(path(), tensor.name), tensor.bytes,
+          length, offset);
+  file_.read(tensor.begin + offset, out);
+}
+
+std::vector<std::byte> SafetensorsFile::read(const StoredTensor& tensor) const {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(tensor.bytes));
+  read(tensor, 0, bytes);
+  return bytes;
+}
+
+void SafetensorsFile::visit(const StoredTensor& tensor, Bytes bytes, const TakePiece& take) const {
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(bytes, kPieceBytes)));
+  for (Bytes offset = 0; offset < bytes; offset += kPieceBytes) {
+    const auto piece = std::span(buffer).first(static_cast<std::size_t>(std::min(bytes - offset, kPieceBytes)));
+    read(tensor, offset, piece);
+    take(offset, piece);
+  }
 }
 
 // --- Writing -------------------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "data/mapped_file.h"
+#include "data/files/input_file.h"
 #include "nn/base/units.h"
 
 namespace retape::trainer {
@@ -27,6 +28,15 @@ struct NamedBytes {
   std::span<const std::byte> bytes;  // row-major, little-endian
 };
 
+// Where a file has a tensor.
+struct StoredTensor {
+  std::string name;
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::int64_t begin = 0;  // byte of the file
+  Bytes bytes = 0;
+};
+
 // Free text that travels in a file's header.
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
@@ -36,7 +46,8 @@ Bytes bytes_per_element(std::string_view dtype);
 // "[50257, 768]".
 std::string format_shape(std::span<const std::int64_t> shape);
 
-// A file opened for reading. It is mapped, so a tensor's bytes are read when they are touched.
+// A file opened for reading. A tensor's bytes are read when they are asked for; all reads throw DataError for a file
+// that has shrunk meanwhile.
 class SafetensorsFile {
  public:
   // Validates the header whole: sizes within the file, known dtypes, bytes that fit shapes, no tensor twice, no byte of
@@ -46,19 +57,27 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_.path(); }
   const SafetensorsMetadata& metadata() const { return metadata_; }
   // The length field and the JSON: the file's bytes before the first tensor.
-  std::span<const std::byte> header() const { return header_; }
+  const std::string& header() const { return header_; }
 
-  // In the order of their bytes. The spans live as long as this object, or the one it is moved to. The format promises
-  // no alignment: copy the bytes, do not cast the pointer.
-  const std::vector<NamedBytes>& tensors() const { return tensors_; }
+  // In the order of their bytes.
+  const std::vector<StoredTensor>& tensors() const { return tensors_; }
   bool has(std::string_view name) const { return index_.find(name) != index_.end(); }
-  const NamedBytes& tensor(std::string_view name) const;
+  const StoredTensor& tensor(std::string_view name) const;
+
+  // Fills `out` with the tensor's bytes from `offset`.
+  void read(const StoredTensor& tensor, Bytes offset, std::span<std::byte> out) const;
+  // All of them at once: for a tensor that is known to be small.
+  std::vector<std::byte> read(const StoredTensor& tensor) const;
+  // Hands the tensor's first `bytes` bytes over, one piece after the other, each of whole elements: no more than one of
+  // them is in memory.
+  using TakePiece = std::function<void(Bytes offset, std::span<const std::byte> piece)>;
+  void visit(const StoredTensor& tensor, Bytes bytes, const TakePiece& take) const;
 
  private:
-  data::MappedFile file_;
-  std::span<const std::byte> header_;
+  data::InputFile file_;
+  std::string header_;
   SafetensorsMetadata metadata_;
-  std::vector<NamedBytes> tensors_;
+  std::vector<StoredTensor> tensors_;
   std::map<std::string_view, std::size_t> index_;  // of tensors_, by their names
 };
 

@@ -320,7 +320,7 @@ int train(const Config& config, const OutputOptions& options) {
 
   const RunPosition start = checkpoint ? saved_position(*checkpoint) : RunPosition();
   const std::string resumption = checkpoint ? describe_resumption(config, *checkpoint, from, dataset) : std::string();
-  checkpoint.reset();  // a file that is still mapped takes up the disk, also once it has been removed
+  checkpoint.reset();  // a file that is still open takes up the disk, also once it has been removed
   const double peak_flops = measure_peak_flops(static_cast<int>(config.run.threads), config.model.dtype);
   const MetricsStart metrics{.path = metrics_in(folder.path()),
                              .earlier = std::move(found.rows.kept),

@@ -1,5 +1,6 @@
 #include "data/files/checksum.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <initializer_list>
@@ -15,8 +16,6 @@ constexpr std::uint64_t kPrime3 = 0x165667B19E3779F9;
 constexpr std::uint64_t kPrime4 = 0x85EBCA77C2B2AE63;
 constexpr std::uint64_t kPrime5 = 0x27D4EB2F165667C5;
 
-constexpr std::size_t kStripeBytes = 32;
-
 template <class Word>
 std::uint64_t read(const std::byte* from) {
   Word word;
@@ -28,20 +27,25 @@ std::uint64_t mix(std::uint64_t lane, std::uint64_t word) {
   return std::rotl(lane + word * kPrime2, 31) * kPrime1;
 }
 
-// Consumes all whole stripes: four independent lanes, so that the multiplications overlap.
-std::uint64_t mix_stripes(const std::byte*& at, const std::byte* end) {
-  std::uint64_t lane0 = kPrime1 + kPrime2;
-  std::uint64_t lane1 = kPrime2;
-  std::uint64_t lane2 = 0;
-  std::uint64_t lane3 = 0 - kPrime1;
-  for (; static_cast<std::size_t>(end - at) >= kStripeBytes; at += kStripeBytes) {
+using Lanes = std::array<std::uint64_t, 4>;
+
+// Four independent lanes, so that the multiplications overlap. `bytes` are whole stripes.
+Lanes mix_stripes(Lanes lanes, std::span<const std::byte> bytes) {
+  auto [lane0, lane1, lane2, lane3] = lanes;
+  const std::byte* const end = bytes.data() + bytes.size();
+  for (const std::byte* at = bytes.data(); at != end; at += 32) {
     lane0 = mix(lane0, read<std::uint64_t>(at));
     lane1 = mix(lane1, read<std::uint64_t>(at + 8));
     lane2 = mix(lane2, read<std::uint64_t>(at + 16));
     lane3 = mix(lane3, read<std::uint64_t>(at + 24));
   }
-  std::uint64_t hash = std::rotl(lane0, 1) + std::rotl(lane1, 7) + std::rotl(lane2, 12) + std::rotl(lane3, 18);
-  for (const std::uint64_t lane : {lane0, lane1, lane2, lane3}) {
+  return {lane0, lane1, lane2, lane3};
+}
+
+std::uint64_t joined(const Lanes& lanes) {
+  std::uint64_t hash =
+      std::rotl(lanes[0], 1) + std::rotl(lanes[1], 7) + std::rotl(lanes[2], 12) + std::rotl(lanes[3], 18);
+  for (const std::uint64_t lane : lanes) {
     hash = (hash ^ mix(0, lane)) * kPrime1 + kPrime4;
   }
   return hash;
@@ -49,11 +53,32 @@ std::uint64_t mix_stripes(const std::byte*& at, const std::byte* end) {
 
 }  // namespace
 
-std::uint64_t checksum(std::span<const std::byte> bytes) {
-  const std::byte* at = bytes.data();
-  const std::byte* const end = at + bytes.size();
-  std::uint64_t hash = bytes.size() >= kStripeBytes ? mix_stripes(at, end) : kPrime5;
-  hash += bytes.size();
+Checksum::Checksum() : lanes_{kPrime1 + kPrime2, kPrime2, 0, 0 - kPrime1} {}
+
+void Checksum::add(std::span<const std::byte> bytes) {
+  bytes_ += bytes.size();
+  if (rest_bytes_ > 0) {
+    const auto more = bytes.first(std::min(bytes.size(), kStripeBytes - rest_bytes_));
+    std::copy(more.begin(), more.end(), rest_.begin() + rest_bytes_);
+    rest_bytes_ += more.size();
+    bytes = bytes.subspan(more.size());
+    if (rest_bytes_ < kStripeBytes) {
+      return;
+    }
+    lanes_ = mix_stripes(lanes_, rest_);
+  }
+  const std::size_t whole = bytes.size() / kStripeBytes * kStripeBytes;
+  lanes_ = mix_stripes(lanes_, bytes.first(whole));
+  const auto rest = bytes.subspan(whole);
+  std::copy(rest.begin(), rest.end(), rest_.begin());
+  rest_bytes_ = rest.size();
+}
+
+std::uint64_t Checksum::value() const {
+  const std::byte* at = rest_.data();
+  const std::byte* const end = at + rest_bytes_;
+  std::uint64_t hash = bytes_ >= kStripeBytes ? joined(lanes_) : kPrime5;
+  hash += bytes_;
   for (; end - at >= 8; at += 8) {
     hash = std::rotl(hash ^ mix(0, read<std::uint64_t>(at)), 27) * kPrime1 + kPrime4;
   }
@@ -66,6 +91,12 @@ std::uint64_t checksum(std::span<const std::byte> bytes) {
   hash = (hash ^ (hash >> 33)) * kPrime2;
   hash = (hash ^ (hash >> 29)) * kPrime3;
   return hash ^ (hash >> 32);
+}
+
+std::uint64_t checksum(std::span<const std::byte> bytes) {
+  Checksum sum;
+  sum.add(bytes);
+  return sum.value();
 }
 
 }  // namespace retape::data

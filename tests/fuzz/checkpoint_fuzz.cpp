@@ -1,5 +1,6 @@
 // A checkpoint of a run whose checksums are made to fit, since the fuzzer could not find them.
 #include <string>
+#include <utility>
 
 #include "tests/fuzz/target.h"
 #include "tests/support/forged_checkpoint.h"
@@ -15,7 +16,7 @@ void seal(fuzz::ScratchFile& file, std::size_t size) {
   const trainer::SafetensorsFile opened(file.path());
   const std::vector<std::uint64_t> sums = checksums_of(opened);
   const auto table = std::string_view(reinterpret_cast<const char*>(sums.data()), sums.size() * sizeof sums.front());
-  if (!opened.tensors().empty() && opened.tensors().back().bytes.size() == table.size()) {
+  if (!opened.tensors().empty() && std::cmp_equal(opened.tensors().back().bytes, table.size())) {
     file.overwrite(size - table.size(), table);
   }
 }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tests/integration/training_case.h"
+#include "tests/support/tensor_contents.h"
 #include "trainer/safetensors.h"
 
 namespace retape::integration {
@@ -15,6 +16,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 using trainer::NamedBytes;
+using trainer::StoredTensor;
 
 using Preparing = TrainingCase;
 
@@ -125,22 +127,19 @@ class TensorList {
   std::vector<NamedBytes> tensors_;
 };
 
-std::string bytes_in(const NamedBytes& tensor) {
-  return {reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size()};
-}
-
 // The tensors under names without "transformer.".
 TensorList without_prefix(const trainer::SafetensorsFile& file) {
   TensorList bare;
-  for (const NamedBytes& tensor : file.tensors()) {
-    bare.add(tensor.name.substr(std::string_view("transformer.").size()), tensor.dtype, tensor.shape, bytes_in(tensor));
+  for (const StoredTensor& tensor : file.tensors()) {
+    bare.add(tensor.name.substr(std::string_view("transformer.").size()), tensor.dtype, tensor.shape,
+             contents_of(file, tensor));
   }
   return bare;
 }
 
-std::vector<float> floats_of(const NamedBytes& tensor) {
-  std::vector<float> values(tensor.bytes.size() / sizeof(float));
-  std::memcpy(values.data(), tensor.bytes.data(), tensor.bytes.size());
+std::vector<float> floats_of(const trainer::SafetensorsFile& file, const StoredTensor& tensor) {
+  std::vector<float> values(static_cast<std::size_t>(tensor.bytes) / sizeof(float));
+  file.read(tensor, 0, std::as_writable_bytes(std::span(values)));
   return values;
 }
 
@@ -221,8 +220,8 @@ TEST_F(Weights, AreAcceptedInTheFormsThatFilesHave) {
   const std::filesystem::path file = exported();
   const trainer::SafetensorsFile original(file);
   TensorList bare = without_prefix(original);
-  const NamedBytes& table = original.tensor("transformer.wte.weight");
-  bare.add("lm_head.weight", "F32", table.shape, bytes_in(table));
+  const StoredTensor& table = original.tensor("transformer.wte.weight");
+  bare.add("lm_head.weight", "F32", table.shape, contents_of(original, table));
   bare.add("h.0.attn.bias", "F32", {1, 1, 16, 16}, std::vector<float>(256, 1));
   bare.add("h.1.attn.bias", "U8", {1, 1, 16, 16}, std::vector<std::uint8_t>(256, 1));
   bare.add("h.1.attn.masked_bias", "F32", {}, std::vector<float>{-1e4F});
@@ -232,13 +231,13 @@ TEST_F(Weights, AreAcceptedInTheFormsThatFilesHave) {
 
 TEST_F(Weights, OfAHeadOfItsOwnAreNotTakenForTiedOnes) {
   const trainer::SafetensorsFile original(exported());
-  const NamedBytes& table = original.tensor("transformer.wte.weight");
+  const StoredTensor& table = original.tensor("transformer.wte.weight");
   const std::filesystem::path file = path("head.safetensors");
   const Settings start{"model.init_from=" + file.string(), "train.steps=1"};
   const auto write_with_head = [&](const std::vector<std::int64_t>& shape, const std::vector<float>& head) {
     TensorList tensors;
-    for (const NamedBytes& tensor : original.tensors()) {
-      tensors.add(tensor.name, tensor.dtype, tensor.shape, bytes_in(tensor));
+    for (const StoredTensor& tensor : original.tensors()) {
+      tensors.add(tensor.name, tensor.dtype, tensor.shape, contents_of(original, tensor));
     }
     tensors.add("lm_head.weight", "F32", shape, head);
     tensors.write(file);
@@ -249,9 +248,9 @@ TEST_F(Weights, OfAHeadOfItsOwnAreNotTakenForTiedOnes) {
     EXPECT_THAT(exit.err, AllOf(HasSubstr("lm_head.weight"), HasSubstr("model.tie_embeddings=false")));
     EXPECT_EQ(lines_of(exit.err).size(), 1U) << exit.err;
   };
-  write_with_head({32, 29}, floats_of(table));
+  write_with_head({32, 29}, floats_of(original, table));
   expect_refused();
-  std::vector<float> head = floats_of(table);
+  std::vector<float> head = floats_of(original, table);
   head.back() += 1;
   write_with_head(table.shape, head);
   expect_refused();
@@ -292,8 +291,8 @@ TEST_F(Weights, OfMorePositionsThanTheModelHasGiveItTheFirst) {
   const std::filesystem::path file = exported();
   const trainer::SafetensorsFile original(file);
   TensorList longer;
-  for (const NamedBytes& tensor : original.tensors()) {
-    std::vector<float> values = floats_of(tensor);
+  for (const StoredTensor& tensor : original.tensors()) {
+    std::vector<float> values = floats_of(original, tensor);
     std::vector<std::int64_t> shape = tensor.shape;
     if (tensor.name.ends_with("wpe.weight")) {
       shape[0] += 5;
@@ -337,10 +336,10 @@ TEST_F(Weights, AreAcceptedInSixteenBits) {
   for (const std::string dtype : {"BF16", "F16"}) {
     TensorList narrow;
     TensorList wide;
-    for (const NamedBytes& tensor : original.tensors()) {
+    for (const StoredTensor& tensor : original.tensors()) {
       std::vector<std::uint16_t> bits;
       std::vector<float> values;
-      for (const float value : floats_of(tensor)) {
+      for (const float value : floats_of(original, tensor)) {
         const Rounded rounded = dtype == "F16" ? to_half(value) : to_bfloat(value);
         bits.push_back(rounded.bits);
         values.push_back(rounded.value);

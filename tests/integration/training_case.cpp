@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "nn/base/error.h"
+#include "tests/support/tensor_contents.h"
 #include "trainer/checkpoint_files.h"
 
 namespace retape::integration {
@@ -106,8 +107,8 @@ CheckpointContents TrainingCase::newest_checkpoint(const std::string& run) const
   EXPECT_THAT(latest.warnings, testing::IsEmpty());
   require(latest.checkpoint.has_value(), "{} has no checkpoint", run);
   CheckpointContents contents{{"step", std::to_string(latest.checkpoint->step())}};
-  for (const trainer::NamedBytes& tensor : latest.checkpoint->tensors()) {
-    contents[tensor.name].assign(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+  for (const trainer::StoredTensor& tensor : latest.checkpoint->tensors()) {
+    contents[tensor.name] = contents_of(latest.checkpoint->file(), tensor);
   }
   json state = latest.checkpoint->state();
   state.erase("config");         // has the folder of the run in it

@@ -17,9 +17,9 @@ inline constexpr const char* kChecksumTable = "__checksums__";
 
 // The checksum of the header and of each tensor but the last, which is their table.
 inline std::vector<std::uint64_t> checksums_of(const trainer::SafetensorsFile& file) {
-  std::vector<std::uint64_t> sums{data::checksum(file.header())};
+  std::vector<std::uint64_t> sums{data::checksum(std::as_bytes(std::span(file.header())))};
   for (std::size_t i = 0; i + 1 < file.tensors().size(); ++i) {
-    sums.push_back(data::checksum(file.tensors()[i].bytes));
+    sums.push_back(data::checksum(file.read(file.tensors()[i])));
   }
   return sums;
 }

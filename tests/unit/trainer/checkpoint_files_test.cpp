@@ -67,11 +67,11 @@ void expect_whole(const Checkpoint& checkpoint, std::size_t elems = 5) {
   const std::vector<NamedBytes> tensors = expected.tensors();
   ASSERT_EQ(checkpoint.tensors().size(), tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const NamedBytes& found = checkpoint.tensors()[i];
+    const StoredTensor& found = checkpoint.tensors()[i];
     EXPECT_EQ(found.name, tensors[i].name);
     EXPECT_EQ(found.dtype, tensors[i].dtype);
     EXPECT_EQ(found.shape, tensors[i].shape);
-    EXPECT_TRUE(std::equal(found.bytes.begin(), found.bytes.end(), tensors[i].bytes.begin(), tensors[i].bytes.end()));
+    EXPECT_TRUE(std::ranges::equal(checkpoint.file().read(found), tensors[i].bytes));
   }
 }
 
@@ -102,7 +102,7 @@ TEST(Checkpoints, RoundTrip) {
   EXPECT_EQ(checkpoint.step(), 10);
   EXPECT_EQ(checkpoint.path(), path);
   EXPECT_TRUE(checkpoint.has("counts"));
-  EXPECT_EQ(checkpoint.tensor("counts").bytes.size(), 12U);
+  EXPECT_EQ(checkpoint.tensor("counts").bytes, 12);
   expect_whole(checkpoint);
 }
 

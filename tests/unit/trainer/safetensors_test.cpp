@@ -5,11 +5,13 @@
 #include <bit>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "nn/base/error.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tensor_contents.h"
 
 namespace retape::trainer {
 namespace {
@@ -99,15 +101,15 @@ TEST(Safetensors, RoundTrips) {
   EXPECT_EQ(file.metadata(), metadata);
   ASSERT_EQ(file.tensors().size(), written.size());
   for (std::size_t i = 0; i < written.size(); ++i) {
-    const NamedBytes& read = file.tensors()[i];
+    const StoredTensor& read = file.tensors()[i];
     EXPECT_EQ(read.name, written[i].name);
     EXPECT_EQ(read.dtype, written[i].dtype);
     EXPECT_EQ(read.shape, written[i].shape);
-    EXPECT_EQ(text_of(read.bytes), text_of(written[i].bytes));
+    EXPECT_EQ(contents_of(file, read), text_of(written[i].bytes));
   }
   EXPECT_TRUE(file.has("ids"));
   EXPECT_FALSE(file.has("id"));
-  EXPECT_EQ(text_of(file.tensor("wte.weight").bytes), text_of(std::as_bytes(std::span(two.floats()))));
+  EXPECT_EQ(contents_of(file, file.tensor("wte.weight")), text_of(std::as_bytes(std::span(two.floats()))));
   EXPECT_EQ(error_of(dir, [&] { file.tensor("id"); }), "[safetensors] a: tensor \"id\": it is not in the file");
 }
 
@@ -256,6 +258,45 @@ TEST(Safetensors, RefusesEveryTruncation) {
   EXPECT_NE(error_of_file(whole + "x"), "");
 }
 
+TEST(Safetensors, GivesATensorInPiecesOfWholeElements) {
+  const TempDir dir;
+  std::vector<double> values(300'000);
+  std::iota(values.begin(), values.end(), 0.5);
+  const std::vector<std::uint8_t> odd{1, 2, 3};
+  write_safetensors(dir / "a", std::vector{named("odd", "U8", {3}, odd), named("values", "F64", {300'000}, values)});
+  const SafetensorsFile file(dir / "a");
+  const StoredTensor& tensor = file.tensor("values");
+  const std::string whole = text_of(std::as_bytes(std::span(values)));
+  for (const Bytes bytes : {Bytes{0}, Bytes{8}, tensor.bytes}) {
+    std::string found;
+    file.visit(tensor, bytes, [&](Bytes offset, std::span<const std::byte> piece) {
+      EXPECT_EQ(offset, static_cast<Bytes>(found.size()));
+      EXPECT_EQ(piece.size() % sizeof(double), 0U);
+      EXPECT_LE(piece.size(), std::size_t{1} << 20);
+      found += text_of(piece);
+    });
+    EXPECT_TRUE(found == whole.substr(0, static_cast<std::size_t>(bytes)));
+  }
+  std::vector<std::byte> two(2);
+  file.read(file.tensor("odd"), 1, two);
+  EXPECT_EQ(text_of(two), "\2\3");
+  EXPECT_THROW(file.read(file.tensor("odd"), 2, two), Error);
+  EXPECT_THROW(file.read(file.tensor("odd"), -1, two), Error);
+}
+
+// A file that is mapped would end the process with SIGBUS.
+TEST(Safetensors, SaysThatTheFileHasShrunk) {
+  const TempDir dir;
+  write_safetensors(dir / "a", TwoTensors().tensors());
+  const SafetensorsFile file(dir / "a");
+  std::filesystem::resize_file(dir / "a", 20);
+  const auto nothing = [](Bytes, std::span<const std::byte>) {};
+  for (const StoredTensor& tensor : file.tensors()) {
+    EXPECT_THAT(error_of(dir, [&] { file.read(tensor); }), AllOf(HasSubstr("a: expected"), HasSubstr("has shrunk")));
+    EXPECT_THAT(error_of(dir, [&] { file.visit(tensor, tensor.bytes, nothing); }), HasSubstr("has shrunk"));
+  }
+}
+
 TEST(Safetensors, AHeaderWithAnyBitFlippedIsReadOrRefusedButNothingElse) {
   const TempDir dir;
   write_safetensors(dir / "whole", TwoTensors().tensors(), {{"key", "value"}});
@@ -267,11 +308,11 @@ TEST(Safetensors, AHeaderWithAnyBitFlippedIsReadOrRefusedButNothingElse) {
     const std::filesystem::path path = dir.write("flipped", bytes);
     error_of(dir, [&] {
       const SafetensorsFile file(path);
-      std::size_t total = 0;
-      for (const NamedBytes& tensor : file.tensors()) {
-        total += tensor.bytes.size();
+      Bytes total = 0;
+      for (const StoredTensor& tensor : file.tensors()) {
+        total += tensor.bytes;
       }
-      EXPECT_EQ(total, 27U);
+      EXPECT_EQ(total, 27);
     });
     bytes[bit / 8] ^= mask;
   }

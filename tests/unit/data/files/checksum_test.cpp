@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,25 @@ TEST(Checksum, DoesNotDependOnAlignment) {
     const std::string shifted = std::string(shift, '?') + text;
     EXPECT_EQ(checksum_of(std::string_view(shifted).substr(shift)), checksum_of(text));
   }
+}
+
+TEST(Checksum, DoesNotDependOnThePieces) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) {
+    text.push_back(static_cast<char>(i));
+  }
+  const auto bytes = std::as_bytes(std::span(text));
+  for (std::size_t first = 0; first <= bytes.size(); ++first) {
+    for (const std::size_t step : {1, 7, 32, 33}) {
+      Checksum sum;
+      sum.add(bytes.first(first));
+      for (std::size_t at = first; at < bytes.size(); at += step) {
+        sum.add(bytes.subspan(at, std::min(step, bytes.size() - at)));
+      }
+      EXPECT_EQ(sum.value(), checksum(bytes)) << first << " and " << step;
+    }
+  }
+  EXPECT_EQ(Checksum().value(), checksum({}));
 }
 
 TEST(Checksum, SeesEveryBit) {

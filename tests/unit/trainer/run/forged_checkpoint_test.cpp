@@ -7,6 +7,7 @@
 #include "nn/base/error.h"
 #include "tests/support/forged_checkpoint.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tensor_contents.h"
 #include "trainer/config_loader.h"
 #include "trainer/opened_run.h"
 #include "trainer/run/saved_data.h"
@@ -31,7 +32,8 @@ class ForgedCheckpoint : public testing::Test {
     return forged(description.dump());
   }
   Checkpoint forged(const std::string& description) const {
-    forge_checkpoint(dir_ / "forged", description, original_.tensors());
+    const TensorContents contents(original_.file(), original_.tensors());
+    forge_checkpoint(dir_ / "forged", description, contents.tensors());
     return Checkpoint(dir_ / "forged");
   }
 
