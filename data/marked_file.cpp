@@ -4,10 +4,15 @@
 
 namespace retape::data {
 
-void commit_with_mark(AtomicFile& file, std::string_view command) {
+void write_mark(AtomicFile& mark, AtomicFile& file, std::string_view command) {
   file.sync();
-  AtomicFile mark(mark_beside(file.path()));
   mark.write(mark_text(file.temporary(), command));
+  mark.sync();
+}
+
+void commit_with_mark(AtomicFile& file, std::string_view command) {
+  AtomicFile mark(mark_beside(file.path()));
+  write_mark(mark, file, command);
   mark.commit();
   file.commit();
 }

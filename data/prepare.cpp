@@ -1,10 +1,14 @@
 #include "data/prepare.h"
 
+#include <algorithm>
+#include <array>
+#include <optional>
 #include <system_error>
 
 #include "data/atomic_file.h"
 #include "data/dataset.h"
 #include "data/files/file_descriptor.h"
+#include "data/files/follow_links.h"
 #include "data/files/input_file.h"
 #include "data/files/json.h"
 #include "data/files/output_mark.h"
@@ -31,10 +35,42 @@ void check_outputs(const PrepareConfig& config, const std::vector<std::filesyste
   if (is_tokenizer_file(config.tokenizer)) {
     rules.read.emplace_back(config.tokenizer);
   }
+  require_different_files(std::array{config.output, tokenizer_output, mark_beside(config.output)}, rules.place);
   require_replaceable_beside(config.output, rules);
   if (!is_same_file(tokenizer_output, config.tokenizer)) {
     require_replaceable(tokenizer_output, rules, [&] { return has_json_mark(tokenizer_output, kCommand); });
   }
+}
+
+// Tokens of another prepare() that have the same tokenizer file as `output`; nothing where there are none.
+std::optional<std::filesystem::path> other_tokens_of(const std::filesystem::path& tokenizer_output,
+                                                     const std::filesystem::path& output) {
+  const std::filesystem::path folder = tokenizer_output.parent_path();
+  std::error_code none;
+  for (std::filesystem::directory_iterator at(folder.empty() ? "." : folder, none), end; !none && at != end;
+       at.increment(none)) {
+    const std::filesystem::path other = folder / at->path().filename();
+    std::error_code absent;
+    if (tokenizer_path_of(other) == tokenizer_output && !is_same_file(other, output) &&
+        std::filesystem::is_regular_file(other, absent) && has_json_mark(mark_beside(other), kCommand)) {
+      return other;
+    }
+  }
+  return std::nullopt;
+}
+
+// "data.train" and "data.val" share data.tokenizer.json: with another in its place, tokens would be other texts.
+void require_own_tokenizer(const PrepareConfig& config, const std::filesystem::path& tokenizer_output,
+                           const Tokenizer& tokenizer) {
+  std::error_code absent;
+  if (config.force || !std::filesystem::exists(tokenizer_output, absent)) {
+    return;
+  }
+  const auto other = other_tokens_of(tokenizer_output, config.output);
+  require<DataError>(!other || make_tokenizer(tokenizer_output.string(), {})->to_json() == tokenizer.to_json(),
+                     "[prepare] output: {} is the tokenizer of {} too, and would become another; name another output, "
+                     "or encode with --tokenizer {}; --force replaces it",
+                     tokenizer_output.string(), other.value_or("").string(), tokenizer_output.string());
 }
 
 std::string marked(const Tokenizer& tokenizer) {
@@ -43,17 +79,32 @@ std::string marked(const Tokenizer& tokenizer) {
   return json.dump();
 }
 
-// Of a symbolic link what it leads to, as AtomicFile writes it.
-void remove_old(const std::filesystem::path& output) {
+void move_file(const std::filesystem::path& from, const std::filesystem::path& to) {
   std::error_code error;
-  const std::filesystem::path target = std::filesystem::canonical(output, error);
+  std::filesystem::rename(from, to, error);
   if (error) {
-    return;  // there is none
+    fail_io(from, "rename the old tokens", error.value());
   }
-  std::filesystem::remove(target, error);
-  if (error) {
-    fail_io(output, "remove the old tokens", error.value());
+}
+
+// A kill in between must leave no tokens rather than the old ones beside another vocabulary; an error leaves both.
+void replace_tokenizer(AtomicFile& tokenizer_file, const std::filesystem::path& tokens) {
+  const std::filesystem::path target = follow_links(tokens);
+  const std::filesystem::path aside = target.string() + ".retape-old";
+  std::error_code absent;
+  const bool has_old = std::filesystem::exists(target, absent);
+  if (has_old) {
+    move_file(target, aside);
   }
+  try {
+    tokenizer_file.commit();
+  } catch (const DataError&) {
+    if (has_old) {
+      move_file(aside, target);
+    }
+    throw;
+  }
+  std::filesystem::remove(aside, absent);  // also one that a kill left
 }
 
 }  // namespace
@@ -77,20 +128,23 @@ PrepareResult prepare(const PrepareConfig& config) {
 
   const PrepareResult result{static_cast<std::int64_t>(files.size()), static_cast<std::int64_t>(tokens.size()),
                              tokenizer->vocab_size(), tokenizer_output};
+  const bool keeps_tokenizer = is_same_file(tokenizer_output, config.tokenizer);
+  if (!keeps_tokenizer) {
+    require_own_tokenizer(config, tokenizer_output, *tokenizer);
+  }
+  // Nothing gets its name before all is on disk, which may be full.
   AtomicFile token_file(config.output);
   write_tokens(token_file, tokens, config.format);
-  token_file.sync();
-  if (is_same_file(tokenizer_output, config.tokenizer)) {
-    commit_with_mark(token_file, kCommand);
-    return result;
+  AtomicFile mark(mark_beside(config.output));
+  write_mark(mark, token_file, kCommand);
+  if (!keeps_tokenizer) {
+    AtomicFile tokenizer_file(tokenizer_output);
+    tokenizer_file.write(marked(*tokenizer));
+    tokenizer_file.sync();
+    replace_tokenizer(tokenizer_file, config.output);
   }
-  AtomicFile tokenizer_file(tokenizer_output);
-  tokenizer_file.write(marked(*tokenizer));
-  tokenizer_file.sync();
-  // A kill in between must leave no tokens rather than the old ones beside another vocabulary.
-  remove_old(config.output);
-  tokenizer_file.commit();
-  commit_with_mark(token_file, kCommand);
+  mark.commit();
+  token_file.commit();
   return result;
 }
 

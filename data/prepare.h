@@ -27,10 +27,11 @@ struct PrepareResult {
 };
 
 // Writes the token file and the tokenizer, marked as its own (files/output_mark.h); it replaces no others, and no file
-// that it reads, but a tokenizer that is read from where it would be written stays as it is. Both are on disk before
-// either is put in place, so an error in writing, a full disk among them, leaves what was there. A kill, or an error in
-// putting them in place, may leave no token file, and never one beside the tokenizer of another. Throws DataError and
-// ConfigError.
+// that it reads, but a tokenizer that is read from where it would be written stays as it is. It does not put another
+// tokenizer in the place of one that other tokens of its making have too, as two outputs do that differ in what follows
+// their last dot. All is on disk before anything is put in place, so an error in writing, a full disk among them,
+// leaves what was there. A kill, or an error in putting the files in place, may leave no token file, and never one
+// beside the tokenizer of another. Throws DataError and ConfigError.
 PrepareResult prepare(const PrepareConfig& config);
 
 }  // namespace retape::data

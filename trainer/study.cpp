@@ -1,6 +1,7 @@
 #include "trainer/study.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -135,6 +136,7 @@ struct ReportFiles {
 
 ReportFiles open_report_files(const std::filesystem::path& folder, const data::OutputRules& rules) {
   const std::filesystem::path json = folder / "study.json";
+  data::require_different_files(std::array{folder / "study.csv", json}, rules.place);
   data::require_replaceable_beside(folder / "study.csv", rules);
   data::require_replaceable(json, rules, [&] { return data::has_json_mark(json, rules.command); });
   std::error_code error;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <system_error>
@@ -107,6 +108,15 @@ std::string mark_text(const std::filesystem::path& contents, std::string_view co
   const std::optional<OpenFile> open = open_regular(contents);
   require<DataError>(open.has_value(), "[file] {}: expected a file to describe, found none", contents.string());
   return describe(*open, contents, command).dump() + "\n";
+}
+
+void require_different_files(std::span<const std::filesystem::path> outputs, std::string_view place) {
+  std::map<std::filesystem::path, std::filesystem::path> seen;  // by where it leads
+  for (const std::filesystem::path& output : outputs) {
+    const auto [first, is_new] = seen.emplace(std::filesystem::weakly_canonical(follow_links(output)), output);
+    require<ConfigError>(is_new, "{}: expected different files, got {} and {}, which are links to one", place,
+                         first->second.string(), output.string());
+  }
 }
 
 void require_replaceable(const std::filesystem::path& output, const OutputRules& rules,

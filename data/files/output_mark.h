@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,10 @@ struct OutputRules {
   std::vector<std::filesystem::path> read;  // files that it reads
   bool force = false;                       // replaces somebody's file
 };
+
+// Throws ConfigError where two of a command's outputs are one file when their links are followed: the one would be
+// written over the other.
+void require_different_files(std::span<const std::filesystem::path> outputs, std::string_view place);
 
 // Throws ConfigError where a file lies there that the command reads, by whatever name, and DataError, unless
 // rules.force is set, where one does of which `is_own` does not hold. Nothing changes.

@@ -175,6 +175,12 @@ TEST_F(Outputs, OfAStudyMayBeRepeatedAndReplaceNobodysFile) {
     expect_refused(words, path(name), std::string(name) + " was not written by study");
     folder().write(name, own);
   }
+  const std::string csv = bytes_of(path("study/study.csv"));
+  std::filesystem::remove(path("study/study.csv"));
+  std::filesystem::create_symlink("study.json", path("study/study.csv"));
+  expect_refused(words, path("study/study.json"), "which are links to one");
+  std::filesystem::remove(path("study/study.csv"));
+  folder().write("study/study.csv", csv);
   folder().write("study/study.csv", "mine");
   expect_done(words + Settings{"--force"});
   expect_done(words);

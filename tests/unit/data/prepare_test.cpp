@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -12,11 +13,13 @@
 
 #include "data/dataset.h"
 #include "nn/base/error.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/temp_dir.h"
 
 namespace retape::data {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
@@ -82,6 +85,82 @@ TEST_F(PrepareTest, AnErrorLeavesWhatWasThere) {
   EXPECT_THROW(prepare(config_), DataError);
   EXPECT_EQ(dir_.read("corpus.bin"), before);
   EXPECT_EQ(dir_.files(), 4U);  // text, corpus.bin with its mark, its tokenizer
+}
+
+// Files of a process that may hold no more than the tokens or the tokenizer, so that the mark finds no room.
+TEST_F(PrepareTest, AFullDiskLeavesWhatWasThere) {
+  config_.tokenizer = "byte";
+  prepare(config_);
+  const std::vector<std::string> names{"corpus.bin", "corpus.tokenizer.json", "corpus.bin.retape.json"};
+  std::vector<std::string> before;
+  for (const std::string& name : names) {
+    before.push_back(dir_.read(name));
+  }
+  const std::size_t most = std::max(before[0].size(), before[1].size());
+  ASSERT_LT(most, before[2].size());
+  for (const std::size_t limit : {std::size_t{10}, before[0].size(), most}) {
+    {
+      const FileSizeLimit full(limit);
+      EXPECT_THAT([&] { prepare(config_); }, ThrowsMessage<DataError>(HasSubstr("File too large")));
+    }
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      ASSERT_EQ(dir_.read(names[i]), before[i]) << names[i] << " with " << limit;
+    }
+    EXPECT_EQ(dir_.files(), 4U);
+    PrepareConfig fresh = config_;
+    fresh.output = dir_ / "new/corpus.bin";
+    std::filesystem::create_directory(dir_ / "new");
+    {
+      const FileSizeLimit full(limit);
+      EXPECT_THROW(prepare(fresh), DataError);
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(dir_ / "new"));
+    std::filesystem::remove(dir_ / "new");
+  }
+}
+
+TEST_F(PrepareTest, LeavesTheTokenizerOfOtherTokensAlone) {
+  config_.output = dir_ / "data.train";
+  prepare(config_);
+  const std::string first = dir_.read("data.tokenizer.json");
+  PrepareConfig other = config_;
+  other.output = dir_ / "data.val";
+  EXPECT_NO_THROW(prepare(other)) << "the same letters";
+  other.inputs = {dir_.write("other.txt", "xyz").string()};
+  const auto refused = [](const char* owner) {
+    return ThrowsMessage<DataError>(AllOf(HasSubstr("data.tokenizer.json is the tokenizer of "), HasSubstr(owner)));
+  };
+  EXPECT_THAT([&] { prepare(other); }, refused("data.train"));
+  config_.inputs = other.inputs;
+  EXPECT_THAT([&] { prepare(config_); }, refused("data.val"));
+  EXPECT_EQ(dir_.read("data.tokenizer.json"), first);
+  std::filesystem::remove(dir_ / "data.val");
+  EXPECT_NO_THROW(prepare(config_)) << "the tokens of nobody else";
+  other.inputs = {(dir_ / "text/*.txt").string()};
+  EXPECT_THAT([&] { prepare(other); }, refused("data.train"));
+  other.force = true;
+  EXPECT_NO_THROW(prepare(other));
+  EXPECT_EQ(dir_.read("data.tokenizer.json"), first);
+}
+
+TEST_F(PrepareTest, RefusesOutputsThatAreLinksToEachOther) {
+  const auto expect_refused = [&] {
+    EXPECT_THAT([&] { prepare(config_); }, ThrowsMessage<ConfigError>(HasSubstr("which are links to one")));
+    EXPECT_FALSE(std::filesystem::exists(dir_ / "corpus.tokenizer.json"));
+  };
+  config_.force = true;
+  std::filesystem::create_symlink("corpus.tokenizer.json", config_.output);
+  expect_refused();
+  std::filesystem::remove(config_.output);
+  std::filesystem::create_symlink("corpus.bin", dir_ / "corpus.tokenizer.json");
+  expect_refused();
+  std::filesystem::remove(dir_ / "corpus.tokenizer.json");
+  std::filesystem::create_directory_symlink(".", dir_ / "here");
+  std::filesystem::create_symlink("here/corpus.tokenizer.json", config_.output);
+  expect_refused();
+  std::filesystem::remove(config_.output);
+  std::filesystem::create_symlink("corpus.bin.retape.json", dir_ / "corpus.tokenizer.json");
+  expect_refused();
 }
 
 TEST_F(PrepareTest, FollowsALinkToTheTokens) {
