@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <sstream>
 #include <utility>
 
 #include "trainer/config_writer.h"
 #include "trainer/model_weights.h"
 #include "trainer/one_line.h"
 #include "trainer/run/saved_data.h"
+#include "trainer/run/saved_settings.h"
 #include "trainer/run/saved_values.h"
 
 namespace retape::trainer {
@@ -83,22 +83,6 @@ bool shapes_result(std::string_view key, const Config& config) {
   return std::any_of(kTables.begin(), kTables.end(), is_of) && std::none_of(kNot.begin(), kNot.end(), is_of);
 }
 
-// The values of settings by their full names, in the order of the text, which to_toml wrote: a line for each.
-std::vector<std::pair<std::string, std::string>> settings_in(const std::string& toml) {
-  std::vector<std::pair<std::string, std::string>> settings;
-  std::string table;
-  std::istringstream text(toml);
-  for (std::string line; std::getline(text, line);) {
-    const std::size_t equals = line.find(" = ");
-    if (line.starts_with('[')) {
-      table = line.substr(1, line.find(']') - 1);
-    } else if (equals != std::string::npos) {
-      settings.emplace_back(fmt::format("{}.{}", table, line.substr(0, equals)), line.substr(equals + 3));
-    }
-  }
-  return settings;
-}
-
 struct ChangedSetting {
   std::string key;
   std::string saved;
@@ -106,9 +90,9 @@ struct ChangedSetting {
 };
 
 std::vector<ChangedSetting> changes_since(const Checkpoint& checkpoint, const Config& config) {
-  const auto saved = settings_in(saved_text(checkpoint, "config"));
+  const auto saved = saved_settings(checkpoint);
   std::vector<ChangedSetting> changes;
-  for (const auto& setting : settings_in(to_toml(config))) {
+  for (const auto& setting : settings_in(to_toml(config), "[config]")) {
     const auto before = std::find_if(saved.begin(), saved.end(),
                                      [&setting](const auto& entry) { return entry.first == setting.first; });
     if (before != saved.end() && before->second != setting.second) {
@@ -116,6 +100,31 @@ std::vector<ChangedSetting> changes_since(const Checkpoint& checkpoint, const Co
     }
   }
   return changes;
+}
+
+// A run draws everything from its one seed.
+void require_seed(const Checkpoint& checkpoint, std::string_view what, std::uint64_t found) {
+  const std::uint64_t seed = saved_seed(checkpoint);
+  require<DataError>(found == seed, "[checkpoint] {}: {}: expected run.seed = {}, got {}", checkpoint.path().string(),
+                     what, seed, found);
+}
+
+// The rows that a run has drawn are those of the tokens that it was trained on. How many come in a step may have
+// changed on the way, but each has one at least. In sequential order the position goes back where the tokens end, so it
+// is less or equal.
+void require_drawn(const Checkpoint& checkpoint, const data::SamplerState& state) {
+  const RunPosition run = saved_position(checkpoint);
+  const StoredTensor& positions = checkpoint.tensor("transformer.wpe.weight");
+  const std::int64_t seq_len = positions.shape.empty() ? 0 : positions.shape.front();
+  require<DataError>(seq_len > 0 && run.tokens % seq_len == 0 && run.tokens / seq_len >= run.step,
+                     "[checkpoint] {}: state \"tokens\": expected whole rows of {}, one in each of {} steps at least, "
+                     "got {}",
+                     checkpoint.path().string(), seq_len, run.step, run.tokens);
+  const std::int64_t rows = run.tokens / seq_len;
+  const std::int64_t least = state.order == data::Order::kRandom ? rows : std::min<std::int64_t>(rows, 1);
+  require<DataError>(state.position >= least && state.position <= rows,
+                     "[checkpoint] {}: sampler: position: expected {} to {} after {} tokens in rows of {}, got {}",
+                     checkpoint.path().string(), least, rows, run.tokens, seq_len, state.position);
 }
 
 }  // namespace
@@ -161,6 +170,7 @@ void require_model(const Checkpoint& checkpoint, const Config& config, std::int6
 
 void restore_learner(const Checkpoint& checkpoint, Learner& learner) {
   const nn::RngState rng{.seed = saved_bits(checkpoint, "rng_seed"), .offset = saved_bits(checkpoint, "rng_offset")};
+  require_seed(checkpoint, "state \"rng_seed\"", rng.seed);
   // Each step of a run is one of its optimizer.
   const std::int64_t steps = saved_integer(checkpoint, "optimizer_steps", checkpoint.step(), checkpoint.step());
   std::vector<NamedTensor> tensors = tensors_of(learner);
@@ -209,7 +219,10 @@ std::string changed_settings(const Checkpoint& checkpoint, const Config& config)
 }
 
 data::SamplerState sampler_state(const Checkpoint& checkpoint) {
-  return data::sampler_state_from_json(saved_text(checkpoint, "sampler"));
+  const data::SamplerState state = data::sampler_state_from_json(saved_text(checkpoint, "sampler"));
+  require_seed(checkpoint, "sampler: seed", state.seed);
+  require_drawn(checkpoint, state);
+  return state;
 }
 
 std::shared_ptr<const data::Tokenizer> saved_tokenizer(const Checkpoint& checkpoint) {

@@ -46,9 +46,10 @@ std::string changed_settings(const Checkpoint& checkpoint, const Config& config)
 void require_model(const Checkpoint& checkpoint, const Config& config, std::int64_t vocab, bool trains);
 
 // Loads weights, moments if the learner trains, and random numbers. Throws DataError for a checkpoint of another model,
-// before anything has changed.
+// or with random numbers of another seed, before anything has changed.
 void restore_learner(const Checkpoint& checkpoint, Learner& learner);
 
+// Throws DataError for one of another seed than the run's, or that has drawn other rows than the run was trained on.
 data::SamplerState sampler_state(const Checkpoint& checkpoint);
 
 // Null where the run has none. Throws DataError for one with more tokens than the model.

@@ -81,7 +81,7 @@ class ForgedCheckpoint : public testing::Test {
     const data::Dataset dataset{.train = data::TokenStream("tokens", std::vector<data::Token>(100, 65)),
                                 .tokenizer = data::make_byte_tokenizer(),
                                 .fingerprint = data::Fingerprint()};
-    const data::Sampler sampler(dataset.train, {.batch_size = 1, .seq_len = 4});
+    const data::Sampler sampler(dataset.train, {.seed = 1, .batch_size = 1, .seq_len = 4});
     return Checkpoint(save_run(dir_ / "run", {.step = 0, .tokens = 0}, config_, learner, sampler, dataset));
   }
 
@@ -161,6 +161,55 @@ TEST_F(ForgedCheckpoint, HasADescription) {
   EXPECT_EQ(refusal(std::string("[]")), place + " expected a version, a step and a state, got an array of 0");
   EXPECT_EQ(refusal(std::string(R"({"version":2,"step":1,"state":[]})")),
             place + " expected a version, a step and a state, got an object of 3");
+}
+
+TEST_F(ForgedCheckpoint, HasDrawnTheRowsThatItsTokensAreOf) {
+  const auto refusal_after = [&](const char* order, std::int64_t step, std::int64_t tokens, std::int64_t position) {
+    return refusal([&](json& description) {
+      json& state = description["state"];
+      description["step"] = step;
+      state["optimizer_steps"] = step;
+      state["tokens"] = tokens;
+      state["sampler"] = json{{"order", order}, {"seed", 1}, {"position", position}}.dump();
+    });
+  };
+  EXPECT_EQ(refusal_after("random", 3, 24, 6), "");
+  EXPECT_EQ(refusal_after("random", 3, 24, 0),
+            "sampler: position: expected 6 to 6 after 24 tokens in rows of 4, got 0");
+  for (const std::int64_t position : {std::int64_t{5}, std::int64_t{7}, std::int64_t{1} << 53}) {
+    EXPECT_THAT(refusal_after("random", 3, 24, position), StartsWith("sampler: position: expected 6 to 6"));
+  }
+  for (const std::int64_t position : {1, 6}) {
+    EXPECT_EQ(refusal_after("sequential", 3, 24, position), "");
+  }
+  for (const std::int64_t position : {0, 7}) {
+    EXPECT_THAT(refusal_after("sequential", 3, 24, position), StartsWith("sampler: position: expected 1 to 6"));
+  }
+  for (const std::int64_t tokens : {8, 25}) {
+    EXPECT_THAT(refusal_after("random", 3, tokens, tokens / 4),
+                StartsWith("state \"tokens\": expected whole rows of 4"));
+  }
+}
+
+TEST_F(ForgedCheckpoint, HasTheSeedOfItsRun) {
+  EXPECT_EQ(refusal_of("sampler", R"({"order":"random","seed":2,"position":0})"),
+            "sampler: seed: expected run.seed = 1, got 2");
+  EXPECT_EQ(refusal_of("rng_seed", 2), "state \"rng_seed\": expected run.seed = 1, got 2");
+}
+
+TEST_F(ForgedCheckpoint, HasTheSettingsOfARun) {
+  EXPECT_EQ(refusal_of("config", ""), "state \"config\": expected the settings of a run, found no run.seed");
+  for (const char* text : {"3", "xxx", "seed = 1", "[run]\nxxx", "[run\nseed = 1"}) {
+    EXPECT_THAT(refusal_of("config", text), StartsWith("state \"config\": expected the settings of a run, one in each"))
+        << text;
+  }
+  EXPECT_THAT(refusal_of("config", "[run]\nseed = 1\n"), HasSubstr("found no model.init_from"));
+  EXPECT_EQ(refusal([](json& description) {
+              std::string config = description["state"]["config"];
+              const std::size_t at = config.find("seed = 1");
+              description["state"]["config"] = config.replace(at, 8, "seed = x");
+            }),
+            "state \"config\": run.seed: expected an integer, got \"x\"");
 }
 
 TEST_F(ForgedCheckpoint, HasASamplerInRange) {
