@@ -183,7 +183,17 @@ NamedBytes named_bytes(std::string name, const nn::Tensor& tensor) {
           .bytes = {static_cast<const std::byte*>(tensor.data()), static_cast<std::size_t>(tensor.bytes())}};
 }
 
+void require_finite(const Gpt& model) {
+  for (const nn::Parameter* parameter : model.parameters()) {
+    const std::vector<float> values = parameter->weight().to_host<float>();
+    const auto found = std::find_if_not(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+    require<DataError>(found == values.end(), "[weights] {}: expected finite numbers, got {} at {}", parameter->name(),
+                       found == values.end() ? 0 : *found, found - values.begin());
+  }
+}
+
 void export_weights(const std::filesystem::path& path, const Gpt& model) {
+  require_finite(model);
   std::vector<NamedBytes> tensors;
   tensors.reserve(model.parameters().size());
   for (const nn::Parameter* parameter : model.parameters()) {

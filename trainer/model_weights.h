@@ -21,7 +21,10 @@ void require_weights(const std::filesystem::path& path, const GptShape& shape);
 // The vocabulary of the file's model: the rows of its token table. Throws DataError for a file without one.
 std::int64_t vocab_in(const std::filesystem::path& path);
 
-// Writes every parameter as F32, and that an export did it.
+// Throws DataError that names the first parameter with a value that is not finite.
+void require_finite(const Gpt& model);
+
+// Writes every parameter as F32, and that an export did it. Throws as require_finite() does.
 void export_weights(const std::filesystem::path& path, const Gpt& model);
 // Whether export_weights() wrote the file.
 bool is_export(const std::filesystem::path& path);

@@ -4,11 +4,18 @@
 #include <cmath>
 #include <numeric>
 
+#include "nn/base/error.h"
+#include "trainer/model_weights.h"
+
 namespace retape::trainer {
 namespace {
 
 // A token with the probabilities of softmax(logits / temperature) among the top k; `uniform` is in [0, 1).
 std::int32_t draw(const std::vector<float>& logits, const SamplingOptions& options, double uniform) {
+  // A comparison with what is no number is no order.
+  const auto odd = std::find_if_not(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); });
+  require<DataError>(odd == logits.end(), "[sample] logits: expected finite numbers, got {} for token {}",
+                     odd == logits.end() ? 0 : *odd, odd - logits.begin());
   std::vector<std::int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
   const auto by_logit = [&logits](std::int32_t a, std::int32_t b) {
@@ -48,6 +55,7 @@ std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<s
                        "[sample] temperature: expected 0 or more, got {}", options.temperature);
   require<ConfigError>(options.vocab <= model.shape().vocab, "[sample] vocab: expected at most {}, got {}",
                        model.shape().vocab, options.vocab);
+  require_finite(model);
   model.set_training(false);
   const nn::RngRange rng{.seed = options.seed, .offset = 0};
   std::vector<std::int32_t> text = std::move(prompt);

@@ -17,7 +17,8 @@ struct SamplingOptions {
 };
 
 // The tokens that follow `prompt`, which has at least one. Longer texts than the model's positions are cut at the left.
-// Throws ConfigError for an empty prompt and for options out of range.
+// Throws ConfigError for an empty prompt and for options out of range, DataError for weights or logits that are not
+// finite.
 std::vector<std::int32_t> sample(nn::Context& context, Gpt& model, std::vector<std::int32_t> prompt,
                                  const SamplingOptions& options);
 

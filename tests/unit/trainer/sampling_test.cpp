@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "nn/base/error.h"
+#include "tests/support/temp_dir.h"
+#include "trainer/model_weights.h"
 
 namespace retape::trainer {
 namespace {
@@ -59,6 +61,16 @@ class Sampling : public testing::Test {
   }
 
   const Tokens& prompt() const { return prompt_; }
+  const Gpt& model() const { return model_; }
+
+  // Gives all values of a parameter this one.
+  void fill(std::string_view name, float value) {
+    for (nn::Parameter* parameter : model_.parameters()) {
+      if (parameter->name() == name) {
+        parameter->load(context_, std::vector<float>(static_cast<std::size_t>(parameter->elems()), value));
+      }
+    }
+  }
 
  private:
   const Tokens prompt_{1, 2, 3};
@@ -95,6 +107,25 @@ TEST_F(Sampling, DrawsTheSameWithTheSameSeed) {
 
 TEST_F(Sampling, DrawsOnlyWhatTheTokenizerKnows) {
   EXPECT_THAT(draw({.tokens = 50, .temperature = 5, .vocab = 10}), Each(Lt(10)));
+}
+
+TEST_F(Sampling, RefusesWeightsThatAreNotFinite) {
+  for (const float value : {std::nanf(""), -INFINITY}) {
+    fill("transformer.h.0.ln_2.bias", value);
+    const auto refused =
+        ThrowsMessage<DataError>(HasSubstr("[weights] transformer.h.0.ln_2.bias: expected finite numbers, got "));
+    EXPECT_THAT([this] { draw({.tokens = 1}); }, refused);
+    const TempDir dir;
+    EXPECT_THAT([&] { export_weights(dir / "weights", model()); }, refused);
+    EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+  }
+}
+
+TEST_F(Sampling, RefusesLogitsThatAreNotFinite) {
+  fill("transformer.ln_f.bias", 3e38F);
+  fill("transformer.wte.weight", 3e38F);
+  EXPECT_THAT([this] { draw({.tokens = 1}); },
+              ThrowsMessage<DataError>(HasSubstr("[sample] logits: expected finite numbers, got ")));
 }
 
 TEST_F(Sampling, RefusesOptionsOutOfRange) {
