@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -33,6 +34,19 @@ json read_section(const std::filesystem::path& path) {
   }
 }
 
+// Also of a number that is written as a fraction or with an exponent, 4.0 or 4e0, which is an integer for hjson.
+std::optional<std::int64_t> whole_number(const json& value) {
+  constexpr double kTooLarge = 0x1p63;
+  if (value.is_number_float()) {
+    const auto number = value.get<double>();
+    const bool is_whole = std::trunc(number) == number && std::abs(number) < kTooLarge;
+    return is_whole ? std::optional(static_cast<std::int64_t>(number)) : std::nullopt;
+  }
+  const bool is_in_range = value.is_number_integer() &&
+                           (!value.is_number_unsigned() || std::in_range<std::int64_t>(value.get<std::uint64_t>()));
+  return is_in_range ? std::optional(value.get<std::int64_t>()) : std::nullopt;
+}
+
 // Reads the keys of the section, one by one.
 class Section {
  public:
@@ -55,11 +69,9 @@ class Section {
     if (value == nullptr || value->is_null() || *value == false) {
       return;
     }
-    const bool is_in_range = value->is_number_unsigned() && value->get<std::uint64_t>() > 0 &&
-                             std::in_range<std::int64_t>(value->get<std::uint64_t>());
-    require<ConfigError>(is_in_range, "{}: {}.{}: expected an integer above 0 or null, got {}", path_.string(),
-                         kSection, key, data::shown(*value));
-    number = value->get<std::int64_t>();
+    number = whole_number(*value);
+    require<ConfigError>(number.has_value() && *number > 0, "{}: {}.{}: expected an integer above 0 or null, got {}",
+                         path_.string(), kSection, key, data::shown(*value));
   }
 
   void require_no_others() const {

@@ -12,6 +12,7 @@ using std::string_view;
 
 constexpr string_view kBlanks = " \t\r\n";
 constexpr string_view kEndsOfLine = "\r\n";
+constexpr string_view kLines = "'''";  // around a string of several lines
 constexpr string_view kPunctuation = ",:[]{}";
 
 bool is_among(string_view characters, char c) {
@@ -108,7 +109,7 @@ class Reader {
       case '"':
       case '\'': {
         const std::size_t place = at_;
-        return builder_.value(read_quoted(), place);
+        return builder_.value(text_.substr(at_, kLines.size()) == kLines ? read_lines() : read_quoted(), place);
       }
       default: return read_unquoted();
     }
@@ -187,11 +188,41 @@ class Reader {
     return word;
   }
 
+  // In ''', as it stands there: without what is before the first line, the last end of a line, and the blanks of each
+  // line that are not beyond the quotes.
+  std::string read_lines() {
+    const std::size_t place = at_;
+    const std::size_t indent = place - (text_.substr(0, place).rfind('\n') + 1);
+    const std::size_t end = text_.find(kLines, place + kLines.size());
+    if (end == string_view::npos) {
+      builder_.fail_at(place, "expected ''' at the end of this string, got none");
+    }
+    at_ = end + kLines.size();
+    string_view rest = text_.substr(place + kLines.size(), end - place - kLines.size());
+    rest.remove_prefix(std::min(rest.find_first_not_of(" \t\r"), rest.size()));
+    const bool begins_below = rest.starts_with('\n');
+    rest.remove_prefix(begins_below ? 1 : 0);
+    std::string lines;
+    for (bool is_indented = begins_below; !rest.empty(); is_indented = true) {
+      const std::size_t blanks = std::min(rest.find_first_not_of(" \t\r"), rest.size());
+      rest.remove_prefix(is_indented ? std::min(blanks, indent) : 0);
+      const std::size_t newline = rest.find('\n');
+      const std::size_t next = newline == string_view::npos ? rest.size() : newline + 1;
+      lines += rest.substr(0, next);
+      rest.remove_prefix(next);
+    }
+    std::erase(lines, '\r');
+    if (lines.ends_with('\n')) {
+      lines.pop_back();
+    }
+    return checked_text(lines, place);
+  }
+
   // In "" or '', with JSON's escapes.
   std::string read_quoted() {
     const std::size_t place = at_;
     const char quote = text_[at_++];
-    if (text_.substr(place, 3) == "'''") {
+    if (text_.substr(place, kLines.size()) == kLines) {
       builder_.fail_at(place, "expected a string of one line, got one in '''");
     }
     std::string token = "\"";  // as JSON would have it

@@ -128,6 +128,18 @@ TEST_F(DeepSpeedConfig, MayHaveNoSectionOrAnEmptyOne) {
   EXPECT_TRUE(has_deepspeed_section(folder_.write("ds.json", R"({"activation_checkpointing": {"profile": false}})")));
 }
 
+TEST_F(DeepSpeedConfig, TakesWholeNumbersHoweverTheyAreWritten) {
+  for (const char* four : {"4", "4.0", "4e0", "0.4e1"}) {
+    const std::string entry = fmt::format("\"number_checkpoints\": {}", four);
+    EXPECT_EQ(read("{\"activation_checkpointing\": {" + entry + "}}").number_checkpoints, 4) << four;
+  }
+  for (const char* other : {"4.5", "0.0", "-4.0", "-4", "1e19", "9223372036854775808", "true"}) {
+    EXPECT_THAT(refusal_of_entry(fmt::format("\"number_checkpoints\": {}", other)),
+                testing::HasSubstr("number_checkpoints: expected an integer above 0 or null, got "))
+        << other;
+  }
+}
+
 TEST_F(DeepSpeedConfig, TakesNullForWhatIsNotSetAndFalseForNoCount) {
   EXPECT_EQ(read(R"({"activation_checkpointing": {
     "partition_activations": null, "cpu_checkpointing": null, "contiguous_memory_optimization": null,

@@ -51,6 +51,14 @@ TEST(Hjson, TakesStringsWithoutQuotesToTheEndOfTheLine) {
   EXPECT_EQ(read(R"({a: 'it\'s "so"\n', b: "it\'s"})"), (json{{"a", "it's \"so\"\n"}, {"b", "it's"}}));
 }
 
+// As hjson-py reads them.
+TEST(Hjson, TakesStringsOfSeveralLines) {
+  EXPECT_EQ(read("{a: '''x \\n\"y''', b: 1}"), (json{{"a", "x \\n\"y"}, {"b", 1}}));
+  EXPECT_EQ(read("{\n  a:\n    '''\n    first\r\n      second\n\n  third\n    '''\n  b: 2\n}"),
+            (json{{"a", "first\n  second\n\nthird"}, {"b", 2}}));
+  EXPECT_EQ(read("a: ''''''\nb: '''  x\n      y'''"), (json{{"a", ""}, {"b", "x\n   y"}}));
+}
+
 TEST(Hjson, NamesThePlaceOfWhatItRefuses) {
   EXPECT_EQ(refusal("{\"a\": 1"), "ds.json:1:8: expected a key, got the end of the text");
   EXPECT_EQ(refusal("{\n a 1}"), "ds.json:2:4: expected \":\" after a key, got \"1}\"");
@@ -59,7 +67,9 @@ TEST(Hjson, NamesThePlaceOfWhatItRefuses) {
   EXPECT_EQ(refusal("{,}"), "ds.json:1:2: expected a key, got \",}\"");
   EXPECT_EQ(refusal("{} {}"), "ds.json:1:4: expected the end of the text, got \"{}\"");
   EXPECT_EQ(refusal("{a: \"x\ny\"}"), "ds.json:1:5: expected \" at the end of this string, got none");
-  EXPECT_EQ(refusal("{a: '''x'''}"), "ds.json:1:5: expected a string of one line, got one in '''");
+  EXPECT_EQ(refusal("{a: '''x''}"), "ds.json:1:5: expected ''' at the end of this string, got none");
+  EXPECT_EQ(refusal("{a: '''\xff'''}"), "ds.json:1:5: expected UTF-8, got \"\\ufffd\"");
+  EXPECT_EQ(refusal("{'''a''': 1}"), "ds.json:1:2: expected a string of one line, got one in '''");
   EXPECT_EQ(refusal("{a: \"\\q\"}"),
             "ds.json:1:5: expected a string in UTF-8 with JSON's escapes, got \"\\\"\\\\q\\\"\"");
   EXPECT_EQ(refusal("{a: \"\\"), "ds.json:1:5: expected \" at the end of this string, got none");
