@@ -120,8 +120,8 @@ class TrainingLoop {
       profile_.add(*row.result.profile);
       ++profiled_steps_;
     }
-    require_folder();
-    metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr);
+    write_to_folder(
+        [&] { metrics_.write_step(row, config_.run.log_gradients ? &learner_.model().parameters() : nullptr); });
     progress_.step(row);
     if (row.mfu > 1 && !std::exchange(told_of_peak_, true)) {
       progress_.say(
@@ -171,8 +171,7 @@ class TrainingLoop {
     }
     require(std::isfinite(*loss), "[train] validation after step {}: expected a finite loss, got {}; {}", done, *loss,
             last_good_checkpoint(done));
-    require_folder();
-    metrics_.write_evaluation(done, *loss);
+    write_to_folder([&] { metrics_.write_evaluation(done, *loss); });
     progress_.say(fmt::format("after step {}/{}  validation loss {:.4f}", done, config_.train.steps, *loss));
     return true;
   }
@@ -186,16 +185,28 @@ class TrainingLoop {
 
   std::filesystem::path save(const RunPosition& position) {
     require_good_weights(position.step);
-    require_folder();
-    metrics_.sync();  // no checkpoint without the rows before it
-    std::filesystem::path saved =
-        save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_, not_whole_);
+    std::filesystem::path saved;
+    write_to_folder([&] {
+      metrics_.sync();  // no checkpoint without the rows before it
+      saved = save_run(checkpoint_directory(config_), position, config_, learner_, sampler_, dataset_, not_whole_);
+    });
     last_saved_ = position.step;
     return saved;
   }
 
-  void require_folder() const {
-    folder_.require_in_place(fmt::format("what was trained after step {}, the last one saved", last_saved_));
+  // A folder that is gone, before or while it is written to, is the reason for whatever fails then.
+  template <class Write>
+  void write_to_folder(const Write& write) const {
+    const auto require_folder = [this] {
+      folder_.require_in_place(fmt::format("what was trained after step {}, the last one saved", last_saved_));
+    };
+    require_folder();
+    try {
+      write();
+    } catch (const DataError&) {
+      require_folder();
+      throw;
+    }
   }
 
   void warn(const std::string& warning) { progress_.warn(warning); }

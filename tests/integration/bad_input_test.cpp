@@ -5,6 +5,7 @@
 
 #include "tests/integration/bad_input_case.h"
 #include "tests/support/forged_checkpoint.h"
+#include "tests/support/tensor_contents.h"
 #include "trainer/checkpoint_files.h"
 
 namespace retape::integration {
@@ -215,7 +216,8 @@ TEST_F(BadInput, WeightsThatAreNotWorthSaving) {
 TEST_F(BadInput, ACheckpointOfWeightsThatAreNotNumbersIsNotCalledGood) {
   const std::string good = trainer::list_checkpoints(checkpoints("run")).back().path.string();
   const trainer::SafetensorsFile file(newest());
-  std::vector<trainer::NamedBytes> tensors(file.tensors().begin(), file.tensors().end() - 1);
+  const TensorContents contents(file, std::span(file.tensors()).first(file.tensors().size() - 1));
+  std::vector<trainer::NamedBytes> tensors = contents.tensors();
   const std::vector<float> nans(tensors.front().bytes.size() / sizeof(float), std::numeric_limits<float>::quiet_NaN());
   tensors.front().bytes = std::as_bytes(std::span(nans));
   forge_checkpoint(newest(), file.metadata().at("retape_checkpoint"), tensors);

@@ -259,6 +259,23 @@ TEST_F(OutDir, ThatIsRenamedLosesWhatCameAfterTheLastSave) {
   expect_lost(process, {fmt::format("lost: what was trained after step {}, the last one saved", saved.front().step)});
 }
 
+// A save fails then where the file is to take its name.
+TEST_F(OutDir, ThatIsRenamedDuringASaveIsTheReasonGiven) {
+  TrainerProcess process(arguments("", endless("run") + Settings{"train.save_every=1"}));
+  const auto saving = [&] {
+    std::error_code not_yet;
+    for (const auto& entry : std::filesystem::directory_iterator(out_dir("run") / "checkpoints", not_yet)) {
+      if (entry.path().filename().string().find(".retape-tmp") != std::string::npos) {
+        return true;
+      }
+    }
+    return false;
+  };
+  ASSERT_TRUE(wait_until(process, [&] { return rows_so_far("run") >= 2 && saving(); }));
+  std::filesystem::rename(out_dir("run"), path("elsewhere"));
+  expect_lost(process, {"was renamed to"});
+}
+
 TEST_F(OutDir, WhoseNameAnotherTakesEndsTheRun) {
   TrainerProcess& process = start("run");
   std::filesystem::rename(out_dir("run"), path("elsewhere"));
