@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // relu: max(x, 0). tanh. sigmoid: 1 / (1 + e^-x). A NaN stays one.
 enum class ActivationKind : std::uint8_t { relu, tanh, sigmoid };
 
@@ -34,10 +30,5 @@ struct ActivationBackward {
   DType dtype = DType::f32;
   DType dx_dtype = DType::f32;
 };
-
-namespace cpu {
-void run(Machine& machine, const ActivationForward& kernel);
-void run(Machine& machine, const ActivationBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

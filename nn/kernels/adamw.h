@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // g = gradient_scale * gradient; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
 // w = w (1 - lr weight_decay) - lr (m / bias_correction1) / (sqrt(v / bias_correction2) + eps); working = round(w).
 struct AdamWUpdate {
@@ -30,9 +26,5 @@ struct AdamWUpdate {
   float bias_correction1 = 1;  // 1 - beta1^t
   float bias_correction2 = 1;
 };
-
-namespace cpu {
-void run(Machine& machine, const AdamWUpdate& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -9,10 +9,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 enum class ArithmeticKind : std::uint8_t { add, subtract, multiply, divide };
 
 // Two operands, of which the shorter is repeated along the longer: a multiple of it long.
@@ -50,11 +46,5 @@ struct ArithmeticBackward {
   DType gradient_dtype = DType::f32;
   void* workspace = nullptr;
 };
-
-namespace cpu {
-void run(Machine& machine, const ArithmeticForward& kernel);
-Bytes workspace_bytes(Machine& machine, const ArithmeticBackward& kernel);
-void run(Machine& machine, const ArithmeticBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

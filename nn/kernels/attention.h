@@ -9,10 +9,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 struct AttentionShape {
   std::int64_t batch = 0;
   std::int64_t seq_len = 0;
@@ -43,12 +39,5 @@ struct AttentionBackward {
   void* dqkv = nullptr;        // [B, T, 3 H D] dtype
   void* workspace = nullptr;
 };
-
-namespace cpu {
-Bytes workspace_bytes(Machine& machine, const AttentionForward& kernel);
-void run(Machine& machine, const AttentionForward& kernel);
-Bytes workspace_bytes(Machine& machine, const AttentionBackward& kernel);
-void run(Machine& machine, const AttentionBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

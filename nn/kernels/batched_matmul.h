@@ -14,9 +14,4 @@ struct MatmulBatch {
   void* workspace = nullptr;
 };
 
-namespace cpu {
-Bytes workspace_bytes(Machine& machine, const MatmulBatch& kernel);
-void run(Machine& machine, const MatmulBatch& kernel);
-}  // namespace cpu
-
 }  // namespace retape::nn

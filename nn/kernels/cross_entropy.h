@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // losses[r] = log(sum_v exp(logits[r, v])) - logits[r, target[r]], and
 // dlogits[r, v] = gradient_scale dloss (softmax(logits[r])[v] - [v is target[r]]), added to what is there where
 // `accumulate`.
@@ -28,9 +24,5 @@ struct CrossEntropy {
   DType logits_dtype = DType::f32;
   DType dtype = DType::f32;  // of dlogits
 };
-
-namespace cpu {
-void run(Machine& machine, const CrossEntropy& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

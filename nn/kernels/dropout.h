@@ -9,10 +9,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // out = residual + dropout(x, p). Element e is dropped where rng.bits(e) < drop_threshold(p); the others grow by 1 / (1
 // - p). The sum is taken in f32 and rounded once.
 struct DropoutResidualForward {
@@ -35,10 +31,5 @@ struct DropoutBackward {
   bool accumulate = false;
   DType dtype = DType::f32;
 };
-
-namespace cpu {
-void run(Machine& machine, const DropoutResidualForward& kernel);
-void run(Machine& machine, const DropoutBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // out = a + b, in f32, rounded once. out may be a or b.
 struct Add {
   const void* a = nullptr;
@@ -57,14 +53,5 @@ struct SumOfSquares {
   double* sum = nullptr;  // on the host
   Elems elems = 0;
 };
-
-namespace cpu {
-void run(Machine& machine, const Add& kernel);
-void run(Machine& machine, const Scale& kernel);
-Bytes workspace_bytes(Machine& machine, const ColumnSum& kernel);
-void run(Machine& machine, const ColumnSum& kernel);
-void run(Machine& machine, const Sum& kernel);
-void run(Machine& machine, const SumOfSquares& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

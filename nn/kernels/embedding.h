@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // out[b, t] = token_table[tokens[b, t]] + position_table[t].
 struct EmbeddingForward {
   const std::int32_t* tokens = nullptr;  // [batch, seq_len], each below the rows of token_table
@@ -35,10 +31,5 @@ struct EmbeddingBackward {
   std::int64_t channels = 0;
   DType dtype = DType::f32;
 };
-
-namespace cpu {
-void run(Machine& machine, const EmbeddingForward& kernel);
-void run(Machine& machine, const EmbeddingBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -9,10 +9,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 struct GeluForward {
   const void* x = nullptr;  // [elems] dtype
   void* y = nullptr;        // [elems] dtype
@@ -32,11 +28,5 @@ struct GeluBackward {
   DType dtype = DType::f32;
   void* workspace = nullptr;
 };
-
-namespace cpu {
-void run(Machine& machine, const GeluForward& kernel);
-Bytes workspace_bytes(Machine& machine, const GeluBackward& kernel);
-void run(Machine& machine, const GeluBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -7,10 +7,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // *first = the position of the first id that is not in [0, below), or -1 where there is none.
 struct FindForeignId {
   const std::int32_t* ids = nullptr;  // [count]
@@ -18,9 +14,5 @@ struct FindForeignId {
   std::int64_t below = 0;
   Elems* first = nullptr;  // on the host
 };
-
-namespace cpu {
-void run(Machine& machine, const FindForeignId& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // y = (x - mean) * rstd * gamma + beta for each row of x [rows, channels], also where squares or differences of x are
 // beyond f32. A row that is not finite becomes NaN.
 struct LayerNormForward {
@@ -46,11 +42,5 @@ struct LayerNormBackward {
   DType dtype = DType::f32;
   void* workspace = nullptr;
 };
-
-namespace cpu {
-void run(Machine& machine, const LayerNormForward& kernel);
-Bytes workspace_bytes(Machine& machine, const LayerNormBackward& kernel);
-void run(Machine& machine, const LayerNormBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

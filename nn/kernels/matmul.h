@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // c [m, n] = a' b' + bias, or c += a' b' where `accumulate`; a' is a [m, k], or the transpose of a [k, m]; b' likewise
 // [k, n].
 struct Matmul {
@@ -29,10 +25,5 @@ struct Matmul {
   DType out = DType::f32;  // c: f32, or the dtype of a and b
   void* workspace = nullptr;
 };
-
-namespace cpu {
-Bytes workspace_bytes(Machine& machine, const Matmul& kernel);
-void run(Machine& machine, const Matmul& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -6,10 +6,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // out[e] is normal with mean 0: stddev sqrt(-2 log u) cos(2 pi v) with u = (bits(2e) + 1) / 2^32 and
 // v = bits(2e + 1) / 2^32 of the range, in f64, rounded once (Box and Muller 1958).
 struct NormalFill {
@@ -18,9 +14,5 @@ struct NormalFill {
   double stddev = 1;
   RngRange rng;
 };
-
-namespace cpu {
-void run(Machine& machine, const NormalFill& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // out[r] = (the sum over c of x[r, c]) / divisor, in f64, rounded once.
 struct RowSum {
   const void* x = nullptr;  // [rows, columns] dtype
@@ -35,11 +31,5 @@ struct RowSpread {
   DType dtype = DType::f32;
   DType out_dtype = DType::f32;
 };
-
-namespace cpu {
-Bytes workspace_bytes(Machine& machine, const RowSum& kernel);
-void run(Machine& machine, const RowSum& kernel);
-void run(Machine& machine, const RowSpread& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -8,10 +8,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // y[r, c] = e^x[r, c] / sum of e^x[r], or its logarithm where `logarithm`. A row becomes NaN where it has a NaN or an
 // infinity, or nothing but negative infinities.
 struct SoftmaxForward {
@@ -35,10 +31,5 @@ struct SoftmaxBackward {
   DType dtype = DType::f32;
   DType dx_dtype = DType::f32;
 };
-
-namespace cpu {
-void run(Machine& machine, const SoftmaxForward& kernel);
-void run(Machine& machine, const SoftmaxBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -6,10 +6,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // *loss = mean of (a - b)^2, summed in f64.
 struct MeanSquaredErrorForward {
   const void* a = nullptr;  // [elems] dtype
@@ -31,11 +27,5 @@ struct MeanSquaredErrorBackward {
   DType dtype = DType::f32;
   DType da_dtype = DType::f32;
 };
-
-namespace cpu {
-Bytes workspace_bytes(Machine& machine, const MeanSquaredErrorForward& kernel);
-void run(Machine& machine, const MeanSquaredErrorForward& kernel);
-void run(Machine& machine, const MeanSquaredErrorBackward& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

@@ -9,10 +9,6 @@
 
 namespace retape::nn {
 
-namespace cpu {
-class Machine;
-}
-
 // to[i . to_strides] = from[i . from_strides], or added to what is there where `accumulate`, for all i below the
 // extents. Where there are fewer dimensions the first extents are 1. No two elements may share a place of `to`.
 struct StridedCopy {
@@ -27,9 +23,5 @@ struct StridedCopy {
   DType dtype = DType::f32;
   DType to_dtype = DType::f32;
 };
-
-namespace cpu {
-void run(Machine& machine, const StridedCopy& kernel);
-}  // namespace cpu
 
 }  // namespace retape::nn

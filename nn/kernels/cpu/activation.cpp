@@ -1,6 +1,7 @@
 #include "nn/kernels/activation.h"
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -73,5 +74,8 @@ void run(Machine& machine, const ActivationBackward& kernel) {
     });
   });
 }
+
+template void run_kernel(Machine&, const ActivationForward&);
+template void run_kernel(Machine&, const ActivationBackward&);
 
 }  // namespace retape::nn::cpu

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -46,5 +47,7 @@ void update(const AdamWUpdate& kernel, Elems begin, Elems end) {
 void run(Machine& machine, const AdamWUpdate& kernel) {
   for_each_chunk(machine, kernel.elems, [&](Elems begin, Elems end) { update(kernel, begin, end); });
 }
+
+template void run_kernel(Machine&, const AdamWUpdate&);
 
 }  // namespace retape::nn::cpu

@@ -1,5 +1,6 @@
 #include "nn/kernels/arithmetic.h"
 
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/repeats.h"
 #include "nn/kernels/cpu/simd.h"
 
@@ -133,5 +134,9 @@ void run(Machine& machine, const ArithmeticBackward& kernel) {
     });
   });
 }
+
+template void run_kernel(Machine&, const ArithmeticForward&);
+template Bytes workspace_of_kernel(Machine&, const ArithmeticBackward&);
+template void run_kernel(Machine&, const ArithmeticBackward&);
 
 }  // namespace retape::nn::cpu

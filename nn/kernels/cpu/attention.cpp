@@ -8,6 +8,7 @@
 
 #include "nn/kernels/cpu/amx_gemm.h"
 #include "nn/kernels/cpu/attention_head.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/runtime/cpu/machine.h"
 
 namespace retape::nn::cpu {
@@ -114,5 +115,10 @@ void run(Machine& machine, const AttentionBackward& kernel) {
   };
   attention::for_each_task(machine, kernel, tiles, task);
 }
+
+template Bytes workspace_of_kernel(Machine&, const AttentionForward&);
+template void run_kernel(Machine&, const AttentionForward&);
+template Bytes workspace_of_kernel(Machine&, const AttentionBackward&);
+template void run_kernel(Machine&, const AttentionBackward&);
 
 }  // namespace retape::nn::cpu

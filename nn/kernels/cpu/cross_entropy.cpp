@@ -4,6 +4,7 @@
 
 #include "nn/kernels/cpu/blocks.h"
 #include "nn/kernels/cpu/exponential_sums.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -64,5 +65,7 @@ void run_rows(Machine& machine, const CrossEntropy& kernel) {
 void run(Machine& machine, const CrossEntropy& kernel) {
   dispatch(kernel.logits_dtype, [&]<class T>(T) { run_rows<T>(machine, kernel); });
 }
+
+template void run_kernel(Machine&, const CrossEntropy&);
 
 }  // namespace retape::nn::cpu

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/random_bits.h"
 #include "nn/kernels/cpu/simd.h"
 
@@ -84,5 +85,8 @@ void run(Machine& machine, const DropoutBackward& kernel) {
     drop_and_add<T>(machine, kernel.dout, before, kernel.dx, kernel.elems, Mask{kernel.p, kernel.rng});
   });
 }
+
+template void run_kernel(Machine&, const DropoutResidualForward&);
+template void run_kernel(Machine&, const DropoutBackward&);
 
 }  // namespace retape::nn::cpu

@@ -4,6 +4,7 @@
 
 #include "nn/kernels/cpu/blocks.h"
 #include "nn/kernels/cpu/double_sums.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -99,5 +100,12 @@ void run(Machine& machine, const SumOfSquares& kernel) {
     return hn::Mul(x, x);
   });
 }
+
+template void run_kernel(Machine&, const Add&);
+template void run_kernel(Machine&, const Scale&);
+template Bytes workspace_of_kernel(Machine&, const ColumnSum&);
+template void run_kernel(Machine&, const ColumnSum&);
+template void run_kernel(Machine&, const Sum&);
+template void run_kernel(Machine&, const SumOfSquares&);
 
 }  // namespace retape::nn::cpu

@@ -1,6 +1,7 @@
 #include "nn/kernels/embedding.h"
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -59,5 +60,8 @@ void run(Machine& machine, const EmbeddingBackward& kernel) {
                  [&](std::int64_t slice) { backward_channels<T>(kernel, slices.begin(slice), slices.end(slice)); });
   });
 }
+
+template void run_kernel(Machine&, const EmbeddingForward&);
+template void run_kernel(Machine&, const EmbeddingBackward&);
 
 }  // namespace retape::nn::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -102,5 +103,9 @@ void run(Machine& machine, const GeluBackward& kernel) {
     });
   });
 }
+
+template void run_kernel(Machine&, const GeluForward&);
+template Bytes workspace_of_kernel(Machine&, const GeluBackward&);
+template void run_kernel(Machine&, const GeluBackward&);
 
 }  // namespace retape::nn::cpu

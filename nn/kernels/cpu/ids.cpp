@@ -1,5 +1,7 @@
 #include "nn/kernels/ids.h"
 
+#include "nn/kernels/cpu/implement.h"
+
 #include <algorithm>
 
 namespace retape::nn::cpu {
@@ -10,5 +12,7 @@ void run(Machine& /*machine*/, const FindForeignId& kernel) {
       std::find_if(kernel.ids, end, [&](std::int32_t id) { return id < 0 || id >= kernel.below; });
   *kernel.first = found == end ? -1 : found - kernel.ids;
 }
+
+template void run_kernel(Machine&, const FindForeignId&);
 
 }  // namespace retape::nn::cpu

@@ -6,6 +6,7 @@
 
 #include "nn/kernels/cpu/blocks.h"
 #include "nn/kernels/cpu/double_sums.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/row_sums.h"
 #include "nn/kernels/cpu/simd.h"
 
@@ -171,5 +172,9 @@ void run(Machine& machine, const LayerNormBackward& kernel) {
     combine(machine, dbeta_sums, blocks.count(), channels, kernel.dbeta, kernel.accumulate_dbeta);
   }
 }
+
+template void run_kernel(Machine&, const LayerNormForward&);
+template Bytes workspace_of_kernel(Machine&, const LayerNormBackward&);
+template void run_kernel(Machine&, const LayerNormBackward&);
 
 }  // namespace retape::nn::cpu

@@ -15,6 +15,7 @@
 
 #include "nn/base/error.h"
 #include "nn/kernels/cpu/describe_matmul.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/widened_matmul.h"
 #include "nn/runtime/allocator.h"
 #include "nn/runtime/cpu/machine.h"
@@ -282,5 +283,8 @@ void run(Machine& machine, const Matmul& kernel) {
   }
   for_each_part(kernel, [&](const Part& part) { multiply(machine, part); });
 }
+
+template Bytes workspace_of_kernel(Machine&, const Matmul&);
+template void run_kernel(Machine&, const Matmul&);
 
 }  // namespace retape::nn::cpu

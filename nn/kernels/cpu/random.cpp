@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 
 namespace retape::nn::cpu {
 
@@ -18,5 +19,7 @@ void run(Machine& machine, const NormalFill& kernel) {
     }
   });
 }
+
+template void run_kernel(Machine&, const NormalFill&);
 
 }  // namespace retape::nn::cpu

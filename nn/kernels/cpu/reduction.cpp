@@ -1,6 +1,7 @@
 #include "nn/kernels/reduction.h"
 
 #include "nn/kernels/cpu/double_sums.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/segments.h"
 #include "nn/kernels/cpu/simd.h"
 
@@ -47,5 +48,9 @@ void run(Machine& machine, const RowSpread& kernel) {
   dispatch(kernel.dtype,
            [&]<class T>(T) { dispatch(kernel.out_dtype, [&]<class Out>(Out) { spread<T, Out>(machine, kernel); }); });
 }
+
+template Bytes workspace_of_kernel(Machine&, const RowSum&);
+template void run_kernel(Machine&, const RowSum&);
+template void run_kernel(Machine&, const RowSpread&);
 
 }  // namespace retape::nn::cpu

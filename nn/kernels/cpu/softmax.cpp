@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nn/kernels/cpu/exponential_sums.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/row_sums.h"
 
 namespace retape::nn::cpu {
@@ -68,5 +69,8 @@ void run(Machine& machine, const SoftmaxBackward& kernel) {
     });
   });
 }
+
+template void run_kernel(Machine&, const SoftmaxForward&);
+template void run_kernel(Machine&, const SoftmaxBackward&);
 
 }  // namespace retape::nn::cpu

@@ -1,6 +1,7 @@
 #include "nn/kernels/squared_error.h"
 
 #include "nn/kernels/cpu/double_sums.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -50,5 +51,9 @@ void run(Machine& machine, const MeanSquaredErrorBackward& kernel) {
   dispatch(kernel.dtype,
            [&]<class T>(T) { dispatch(kernel.da_dtype, [&]<class G>(G) { backward<T, G>(machine, kernel); }); });
 }
+
+template Bytes workspace_of_kernel(Machine&, const MeanSquaredErrorForward&);
+template void run_kernel(Machine&, const MeanSquaredErrorForward&);
+template void run_kernel(Machine&, const MeanSquaredErrorBackward&);
 
 }  // namespace retape::nn::cpu

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "nn/kernels/cpu/blocks.h"
+#include "nn/kernels/cpu/implement.h"
 #include "nn/kernels/cpu/simd.h"
 
 namespace retape::nn::cpu {
@@ -101,5 +102,7 @@ void run(Machine& machine, const StridedCopy& kernel) {
     dispatch(kernel.to_dtype, [&]<class To>(To) { copy<From, To>(machine, kernel); });
   });
 }
+
+template void run_kernel(Machine&, const StridedCopy&);
 
 }  // namespace retape::nn::cpu

@@ -39,13 +39,13 @@ Matmul in_f32(Matmul kernel) {
 }
 
 void convert(Machine& machine, const void* from, DType in, void* to, DType out, Elems elems) {
-  run(machine, Scale{.x = from, .out = to, .elems = elems, .in = in, .out_dtype = out});
+  run_kernel(machine, Scale{.x = from, .out = to, .elems = elems, .in = in, .out_dtype = out});
 }
 
 }  // namespace
 
 Bytes widened_workspace_bytes(Machine& machine, const Matmul& kernel) {
-  return layout_of(kernel).product + workspace_bytes(machine, in_f32(kernel));
+  return layout_of(kernel).product + workspace_of_kernel(machine, in_f32(kernel));
 }
 
 void run_widened(Machine& machine, const Matmul& kernel) {
@@ -63,12 +63,12 @@ void run_widened(Machine& machine, const Matmul& kernel) {
     product.bias = widened(kernel.bias, layout.bias, kernel.n);
   }
   if (kernel.out == DType::f32) {
-    run(machine, product);
+    run_kernel(machine, product);
     return;
   }
   const Elems elems = kernel.m * kernel.n;
   product.c = kernel.accumulate ? widened(kernel.c, layout.c, elems) : memory + layout.c;
-  run(machine, product);
+  run_kernel(machine, product);
   convert(machine, product.c, DType::f32, kernel.c, kernel.out, elems);
 }
 

@@ -2,6 +2,7 @@
 // there, and the result is rounded to the dtype of c.
 #pragma once
 
+#include "nn/kernels/backends.h"
 #include "nn/kernels/matmul.h"
 
 namespace retape::nn::cpu {

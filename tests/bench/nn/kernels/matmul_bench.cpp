@@ -1,4 +1,5 @@
 // Matrix products of training, forward and backward, in GFLOP/s.
+#include "nn/kernels/backends.h"
 #include "nn/kernels/matmul.h"
 
 #include <benchmark/benchmark.h>
@@ -53,7 +54,7 @@ void measure(benchmark::State& state, Matmul kernel, bool bias) {
   const double flops =
       2.0 * static_cast<double>(kernel.m) * static_cast<double>(kernel.n) * static_cast<double>(kernel.k);
   state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["workspace_bytes"] = static_cast<double>(workspace_bytes(device.cpu(), kernel));
+  state.counters["workspace_bytes"] = static_cast<double>(cpu::workspace_of_kernel(device.cpu(), kernel));
 }
 
 void add(const std::string& what, const Matmul& kernel, bool bias = false) {

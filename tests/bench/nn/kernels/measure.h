@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nn/base/units.h"
+#include "nn/kernels/backends.h"
 #include "nn/runtime/cpu/machine.h"
 #include "nn/tensor/dtype.h"
 
@@ -18,11 +19,11 @@ void measure(benchmark::State& state, Kernel kernel, Bytes bytes) {
   cpu::Machine machine(0);
   std::vector<float> workspace;
   if constexpr (requires { kernel.workspace; }) {
-    workspace.resize(static_cast<std::size_t>(ceil_div(workspace_bytes(machine, kernel), 4)));
+    workspace.resize(static_cast<std::size_t>(ceil_div(cpu::workspace_of_kernel(machine, kernel), 4)));
     kernel.workspace = workspace.data();
   }
   for (auto _ : state) {
-    run(machine, kernel);
+    cpu::run_kernel(machine, kernel);
     benchmark::ClobberMemory();
   }
   state.SetBytesProcessed(state.iterations() * bytes);

@@ -1,4 +1,5 @@
 #include "nn/kernels/arithmetic.h"
+#include "nn/kernels/backends.h"
 
 #include <gtest/gtest.h>
 
@@ -130,8 +131,8 @@ TEST(ArithmeticKernel, GradientOfADivisorOverflowsNowhereOnTheWay) {
 TEST(ArithmeticKernel, NeedsWorkspaceForSumsAlone) {
   Case<float> c(7, 5);
   cpu::Machine machine(1);
-  EXPECT_EQ(workspace_bytes(machine, c.backward(Kind::add, false)), 0);
-  EXPECT_GT(workspace_bytes(machine, c.backward(Kind::add, true)), 0);
+  EXPECT_EQ(cpu::workspace_of_kernel(machine, c.backward(Kind::add, false)), 0);
+  EXPECT_GT(cpu::workspace_of_kernel(machine, c.backward(Kind::add, true)), 0);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "nn/kernels/attention.h"
+#include "nn/kernels/backends.h"
 
 #include <gtest/gtest.h>
 
@@ -166,13 +167,15 @@ struct Problem {
     cpu::Machine machine(threads);
     forget();
     AttentionForward forward = forward_kernel();
-    std::vector<float> forward_workspace(static_cast<std::size_t>(cpu::workspace_bytes(machine, forward) / 4), kNan);
+    std::vector<float> forward_workspace(static_cast<std::size_t>(cpu::workspace_of_kernel(machine, forward) / 4),
+                                         kNan);
     forward.workspace = forward_workspace.data();
-    cpu::run(machine, forward);
+    cpu::run_kernel(machine, forward);
     AttentionBackward backward = backward_kernel();
-    std::vector<float> backward_workspace(static_cast<std::size_t>(cpu::workspace_bytes(machine, backward) / 4), kNan);
+    std::vector<float> backward_workspace(static_cast<std::size_t>(cpu::workspace_of_kernel(machine, backward) / 4),
+                                          kNan);
     backward.workspace = backward_workspace.data();
-    cpu::run(machine, backward);
+    cpu::run_kernel(machine, backward);
   }
 
   // In f32 arithmetic, whatever the processor has.
@@ -285,10 +288,10 @@ TEST_P(AttentionTest, AsksForNoMoreScratchThanItHasTasks) {
   cpu::Machine many(7);
   const std::int64_t heads = problem.shape.batch * problem.shape.heads;
   const std::int64_t most_parts = ceil_div(problem.shape.seq_len, 64);
-  EXPECT_EQ(cpu::workspace_bytes(many, problem.backward_kernel()),
-            std::min<std::int64_t>(7, heads) * cpu::workspace_bytes(one, problem.backward_kernel()));
-  EXPECT_EQ(cpu::workspace_bytes(many, problem.forward_kernel()),
-            std::min<std::int64_t>(7, heads * most_parts) * cpu::workspace_bytes(one, problem.forward_kernel()));
+  EXPECT_EQ(cpu::workspace_of_kernel(many, problem.backward_kernel()),
+            std::min<std::int64_t>(7, heads) * cpu::workspace_of_kernel(one, problem.backward_kernel()));
+  EXPECT_EQ(cpu::workspace_of_kernel(many, problem.forward_kernel()),
+            std::min<std::int64_t>(7, heads * most_parts) * cpu::workspace_of_kernel(one, problem.forward_kernel()));
 }
 
 std::vector<AttentionShape> shapes() {

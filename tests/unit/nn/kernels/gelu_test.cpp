@@ -1,4 +1,5 @@
 #include "nn/kernels/gelu.h"
+#include "nn/kernels/backends.h"
 
 #include <gtest/gtest.h>
 
@@ -155,7 +156,7 @@ TYPED_TEST(GeluKernel, BackwardMayOverwriteItsInputAndSkipTheBias) {
   kernel.dx = in_place.dy.data();
   kernel.dbias = nullptr;
   cpu::Machine machine(1);
-  EXPECT_EQ(workspace_bytes(machine, kernel), 0);
+  EXPECT_EQ(cpu::workspace_of_kernel(machine, kernel), 0);
   run_kernel(kernel);
   EXPECT_TRUE(same_bits(in_place.dy, plain.dx));
 }

@@ -1,4 +1,5 @@
 #include "nn/kernels/layer_norm.h"
+#include "nn/kernels/backends.h"
 
 #include <gtest/gtest.h>
 
@@ -276,7 +277,7 @@ TYPED_TEST(LayerNormKernel, ParameterGradientsMayBeUnwanted) {
   kernel.dgamma = nullptr;
   kernel.dbeta = nullptr;
   cpu::Machine machine(1);
-  EXPECT_EQ(workspace_bytes(machine, kernel), 0);
+  EXPECT_EQ(cpu::workspace_of_kernel(machine, kernel), 0);
   run_kernel(kernel);
   EXPECT_TRUE(same_bits(with.dx, without.dx));
 }

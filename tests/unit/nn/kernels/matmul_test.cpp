@@ -1,4 +1,5 @@
 #include "nn/kernels/matmul.h"
+#include "nn/kernels/backends.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -234,9 +235,9 @@ TEST_P(MatmulTest, AsksForTheSameWorkspaceOnMeta) {
   for (const Case& c : cases(GetParam())) {
     const Product product(device_, c, generator_);
     const Matmul kernel = product.kernel();
-    const Bytes bytes = workspace_bytes(device_.cpu(), kernel);
-    EXPECT_EQ(workspace_bytes(device_.cpu(), kernel), bytes);
-    EXPECT_EQ(workspace_bytes(meta.cpu(), kernel), bytes);
+    const Bytes bytes = cpu::workspace_of_kernel(device_.cpu(), kernel);
+    EXPECT_EQ(cpu::workspace_of_kernel(device_.cpu(), kernel), bytes);
+    EXPECT_EQ(cpu::workspace_of_kernel(meta.cpu(), kernel), bytes);
   }
 }
 
@@ -246,13 +247,13 @@ TEST_P(MatmulTest, StaysInItsWorkspace) {
   for (const Case& c : cases(GetParam())) {
     Product product(device_, c, generator_);
     Matmul kernel = product.kernel();
-    const auto bytes = static_cast<std::size_t>(workspace_bytes(device_.cpu(), kernel));
+    const auto bytes = static_cast<std::size_t>(cpu::workspace_of_kernel(device_.cpu(), kernel));
     Tensor memory(device_, Shape{static_cast<std::int64_t>((bytes + 2 * kGuardBytes) / sizeof(float))}, DType::f32,
                   Tag::workspace);
     auto* begin = static_cast<std::byte*>(memory.data());
     std::fill(begin, begin + bytes + 2 * kGuardBytes, kGuard);
     kernel.workspace = begin + kGuardBytes;
-    run(device_.cpu(), kernel);
+    cpu::run_kernel(device_.cpu(), kernel);
     const auto untouched = [](const std::byte* from) {
       return std::all_of(from, from + kGuardBytes, [](std::byte x) { return x == kGuard; });
     };

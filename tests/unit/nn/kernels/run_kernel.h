@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/base/units.h"
+#include "nn/kernels/backends.h"
 #include "nn/runtime/cpu/machine.h"
 #include "nn/tensor/dtype.h"
 
@@ -21,11 +22,11 @@ void run_kernel(Kernel kernel, int threads = 2) {
   cpu::Machine machine(threads);
   std::vector<float> workspace;
   if constexpr (requires { kernel.workspace; }) {
-    const Bytes bytes = workspace_bytes(machine, kernel);
+    const Bytes bytes = cpu::workspace_of_kernel(machine, kernel);
     workspace.assign(static_cast<std::size_t>(ceil_div(bytes, 4)), std::numeric_limits<float>::quiet_NaN());
     kernel.workspace = workspace.data();
   }
-  run(machine, kernel);
+  cpu::run_kernel(machine, kernel);
 }
 
 }  // namespace retape::nn
