@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "nn/optim/gradient_norm.h"
 #include "trainer/activation_settings.h"
 #include "trainer/gradient_hash.h"
 
@@ -43,6 +42,9 @@ Learner::Learner(nn::Device& device, const Config& config, std::int64_t vocab, L
     checkpointer_.set_policy(checkpoint_policy(config));
     checkpointer_.configure(checkpoint_settings(config, options.slab_bytes));
   }
+  if (options.trains) {
+    numbers_.emplace(context_, model_.parameters().size());
+  }
   model_.initialise(context_, static_cast<std::uint64_t>(config.run.seed));
 }
 
@@ -54,9 +56,8 @@ nn::Tensor Learner::tokens_tensor(const data::Batch& batch, const std::vector<st
   return tensor;
 }
 
-double Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& result) {
+void Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& result) {
   const auto micro_steps = config_.train.grad_accum;
-  double loss = 0;
   for (std::int64_t micro = 0; micro < micro_steps; ++micro) {
     next_batch(batch_);
     nn::TapeOptions tape_options = checkpointer_.tape_options();
@@ -67,7 +68,7 @@ double Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& re
     nn::Var micro_loss =
         model_.loss(tape, tape.leaf(tokens_tensor(batch_, batch_.inputs)),
                     tape.leaf(tokens_tensor(batch_, batch_.targets)), 1.0F / static_cast<float>(micro_steps));
-    loss += micro_loss.data().to_host<float>().front();
+    numbers_->add_loss(context_, micro_loss.data());
     if (recorded_) {
       recorded_(tape);
     }
@@ -78,7 +79,6 @@ double Learner::accumulate_gradients(const NextBatch& next_batch, StepResult& re
   if (config_.activation_checkpointing.profile) {
     result.profile = checkpointer_.take_profile();
   }
-  return loss;
 }
 
 StepResult Learner::step(std::int64_t step, const NextBatch& next_batch) {
@@ -87,19 +87,25 @@ StepResult Learner::step(std::int64_t step, const NextBatch& next_batch) {
   model_.set_training(true);
   const nn::Parameters& parameters = model_.parameters();
   nn::clear_gradients(parameters);
-  result.loss = accumulate_gradients(next_batch, result);
-  result.grad_norms = nn::gradient_norms(context_, parameters);
-  result.grad_norm = nn::global_norm(result.grad_norms);
-  require(std::isfinite(result.loss) && std::isfinite(result.grad_norm),
-          "[train] step {} of {}: expected a finite loss and gradient, got loss {} and gradient norm {}", step + 1,
-          config_.train.steps, result.loss, result.grad_norm);
+  numbers_->begin();
+  accumulate_gradients(next_batch, result);
+  numbers_->measure(context_, parameters, config_.optimizer.grad_clip);
   if (config_.run.hash_gradients) {
     const auto start = std::chrono::steady_clock::now();
     result.grad_hash = hash_gradients(parameters);
     result.hash_time = std::chrono::steady_clock::now() - start;
   }
-  optimizer_.step(context_, result.lr, nn::clip_factor(result.grad_norm, config_.optimizer.grad_clip));
+  optimizer_.step(context_, result.lr, numbers_->scale());
   nn::clear_gradients(parameters);
+  nn::StepNumbers::Values numbers = numbers_->read();
+  if (!std::isfinite(numbers.loss) || !std::isfinite(numbers.norm)) {
+    optimizer_.set_steps(optimizer_.steps() - 1);
+    fail("[train] step {} of {}: expected a finite loss and gradient, got loss {} and gradient norm {}", step + 1,
+         config_.train.steps, numbers.loss, numbers.norm);
+  }
+  result.loss = numbers.loss;
+  result.grad_norm = numbers.norm;
+  result.grad_norms = std::move(numbers.norms);
   return result;
 }
 

@@ -13,6 +13,7 @@
 #include "data/batch.h"
 #include "nn/optim/adamw.h"
 #include "nn/optim/schedule.h"
+#include "nn/optim/step_numbers.h"
 #include "nn/runtime/context.h"
 #include "trainer/config.h"
 #include "trainer/gpt.h"
@@ -63,12 +64,13 @@ class Learner {
 
  private:
   nn::Tensor tokens_tensor(const data::Batch& batch, const std::vector<std::int32_t>& tokens);
-  double accumulate_gradients(const NextBatch& next_batch, StepResult& result);
+  void accumulate_gradients(const NextBatch& next_batch, StepResult& result);
 
   const Config& config_;
   nn::Context context_;
   Gpt model_;
   nn::AdamW optimizer_;
+  std::optional<nn::StepNumbers> numbers_;  // where it trains
   nn::Schedule schedule_;
   checkpointing::Checkpointer checkpointer_;
   std::function<void(const nn::Tape&)> recorded_;

@@ -37,6 +37,8 @@ void Backward::run(ValueId root, Tensor dy, const BackwardOptions& options) {
 
 // The root begins with memory of its own, which ops may write and a slot may keep.
 void Backward::seed(ValueId root, Tensor dy, float scalar) {
+  graph_.root = root;
+  graph_.seed = dy.defined() ? std::nullopt : std::optional(scalar);
   if (!dy.unique()) {
     const Value& value = graph_.value(root);
     const Tensor given =

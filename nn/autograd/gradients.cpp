@@ -34,6 +34,12 @@ Gradients::Gradients(Context& context, detail::Graph& graph, NodeId node)
 ValueId Gradients::input(int i) const {
   return graph_.node(node_).inputs[static_cast<std::size_t>(i)];
 }
+
+std::optional<float> Gradients::seed(int j) const {
+  const bool is_root = graph_.node(node_).outputs[static_cast<std::size_t>(j)] == graph_.root;
+  return is_root ? graph_.seed : std::nullopt;
+}
+
 bool Gradients::wants(int i) const {
   return graph_.value(input(i)).requires_grad;
 }

@@ -1,6 +1,7 @@
 // The gradients that flow into and out of one node while it is differentiated.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "nn/autograd/retention.h"
@@ -38,6 +39,10 @@ class Gradients {
   const Tensor& dout(int j) const { return douts_[static_cast<std::size_t>(j)]; }
   // The same, given away, so that it may be written in place if unique().
   Tensor take_dout(int j) { return std::move(douts_[static_cast<std::size_t>(j)]); }
+
+  // The number that backward began with, where output j is the root and nothing was given for it; the host knows it, so
+  // that an op may spare itself a product with 1.
+  std::optional<float> seed(int j) const;
 
   // Whether the gradient of input i is needed.
   bool wants(int i) const;

@@ -66,6 +66,8 @@ struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;
   std::vector<Region> regions;
+  ValueId root = kNone;       // what backward began with
+  std::optional<float> seed;  // its gradient, where that is a number of the host
 
   Value& value(ValueId id) { return values[static_cast<std::size_t>(id)]; }
   const Value& value(ValueId id) const { return values[static_cast<std::size_t>(id)]; }

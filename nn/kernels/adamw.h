@@ -8,8 +8,9 @@
 
 namespace retape::nn {
 
-// g = gradient_scale * gradient; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
+// g = scale * gradient, with scale *device_scale where that is given; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
 // w = w (1 - lr weight_decay) - lr (m / bias_correction1) / (sqrt(v / bias_correction2) + eps); working = round(w).
+// Where *device_scale is not finite nothing is written.
 struct AdamWUpdate {
   float* weight = nullptr;          // [elems] f32 master copy
   float* first_moment = nullptr;    // [elems]
@@ -17,7 +18,8 @@ struct AdamWUpdate {
   const float* gradient = nullptr;  // [elems]
   bf16* working = nullptr;          // [elems] the copy that the model computes with, or null where that is `weight`
   Elems elems = 0;
-  float gradient_scale = 1;
+  float scale = 1;
+  const double* device_scale = nullptr;  // one element, rounded to f32; null takes `scale`
   float lr = 0;
   float beta1 = 0.9F;
   float beta2 = 0.999F;

@@ -17,13 +17,14 @@ struct Add {
   DType dtype = DType::f32;
 };
 
-// out = factor x, added to what is there where `accumulate`, in f32, rounded once. out may be x. x and out may differ
-// in dtype.
+// out = factor x, added to what is there where `accumulate`, in f32, rounded once; factor times *times where that is
+// given. out may be x. x and out may differ in dtype.
 struct Scale {
   const void* x = nullptr;
   void* out = nullptr;
   Elems elems = 0;
   float factor = 1;
+  const float* times = nullptr;  // one element, or null
   bool accumulate = false;
   DType in = DType::f32;
   DType out_dtype = DType::f32;
@@ -40,17 +41,18 @@ struct ColumnSum {
   void* workspace = nullptr;
 };
 
-// *sum = sum of x, in f64, one order for all thread counts.
-struct Sum {
+// *out = factor times the mean of x, in f64 in one order for all thread counts, rounded once.
+struct ScaledMean {
   const float* x = nullptr;
-  double* sum = nullptr;  // on the host
+  float* out = nullptr;  // one element
   Elems elems = 0;
+  float factor = 1;
 };
 
 // *sum = sum of x^2, in f64, one order for all thread counts.
 struct SumOfSquares {
   const float* x = nullptr;
-  double* sum = nullptr;  // on the host
+  double* sum = nullptr;  // one element
   Elems elems = 0;
 };
 

@@ -104,16 +104,13 @@ struct HeadPass {
   }
 };
 
-// The gradient times the gradient of the loss, which is 1 unless something follows the loss.
-Tensor scaled(Context& context, const Tensor& gradient, float factor) {
-  if (factor == 1 || !context.device().computes()) {
-    return gradient;
-  }
+// The gradient times the gradient of the loss.
+Tensor scaled(Context& context, const Tensor& gradient, const Tensor& dloss) {
   Tensor result(context.device(), gradient.shape(), gradient.dtype(), Tag::gradients);
   launch(context, Scale{.x = gradient.data(),
                         .out = result.data(),
                         .elems = gradient.elems(),
-                        .factor = factor,
+                        .times = dloss.data_as<float>(),
                         .in = gradient.dtype(),
                         .out_dtype = gradient.dtype()});
   return result;
@@ -145,18 +142,19 @@ Outputs CrossEntropyHead::forward(Context& context, const Args& args, const Inpu
     pass.dlogits = x.dtype() == DType::f32 ? pass.logits : Tensor(device, chunk_shape, x.dtype(), Tag::workspace);
   }
   pass.run(rows, chunk);
-  double sum = 0;
-  launch(context, Sum{.x = pass.losses.data_as<float>(), .sum = &sum, .elems = rows});
-  Tensor loss(device, Shape{}, DType::f32, context.output_tag());
-  loss.from_host<float>(std::array{static_cast<float>(args.scale * (sum / static_cast<double>(rows)))});
+  const Tensor loss(device, Shape{}, DType::f32, context.output_tag());
+  launch(
+      context,
+      ScaledMean{.x = pass.losses.data_as<float>(), .out = loss.data_as<float>(), .elems = rows, .factor = args.scale});
   return {loss, pass.dx, pass.dtable};
 }
 
 void CrossEntropyHead::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
-  const float factor = gradients.dout(0).to_host<float>().front();
   for (const int input : {0, 1}) {
     if (gradients.wants(input)) {
-      gradients.give(input, scaled(context, saved.outputs[static_cast<std::size_t>(input) + 1], factor));
+      const Tensor& gradient = saved.outputs[static_cast<std::size_t>(input) + 1];
+      // Nothing follows the loss, as a rule.
+      gradients.give(input, gradients.seed(0) == 1.0F ? gradient : scaled(context, gradient, gradients.dout(0)));
     }
   }
 }

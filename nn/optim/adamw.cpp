@@ -19,7 +19,15 @@ AdamW::AdamW(Context& context, Parameters parameters, const AdamWOptions& option
   }
 }
 
-void AdamW::step(Context& context, double lr, double gradient_scale) {
+void AdamW::step(Context& context, double lr, double scale) {
+  step(context, lr, static_cast<float>(scale), nullptr);
+}
+
+void AdamW::step(Context& context, double lr, const Tensor& scale) {
+  step(context, lr, 1, scale.data_as<double>());
+}
+
+void AdamW::step(Context& context, double lr, float scale, const double* device_scale) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
   // The kernel averages with the betas in f32, so their corrections are those of the rounded numbers.
@@ -40,7 +48,8 @@ void AdamW::step(Context& context, double lr, double gradient_scale) {
                        .gradient = gradient.data_as<float>(),
                        .working = separate ? parameter.working().data_as<bf16>() : nullptr,
                        .elems = parameter.elems(),
-                       .gradient_scale = static_cast<float>(gradient_scale),
+                       .scale = scale,
+                       .device_scale = device_scale,
                        .lr = static_cast<float>(lr),
                        .beta1 = beta1,
                        .beta2 = beta2,

@@ -22,8 +22,11 @@ class AdamW {
   // Moments start at zero. The parameters must outlive the optimizer.
   AdamW(Context& context, Parameters parameters, const AdamWOptions& options);
 
-  // One step with the gradients times `gradient_scale`. A parameter without a gradient stays as it is.
-  void step(Context& context, double lr, double gradient_scale = 1);
+  // One step with the gradients times `scale`. A parameter without a gradient stays as it is.
+  void step(Context& context, double lr, double scale = 1);
+  // The same with a scale that lies on the device, f64 []. Where it is not finite, weights and moments stay as they
+  // are: whoever learns that later sets the count of steps back.
+  void step(Context& context, double lr, const Tensor& scale);
 
   struct Moments {
     Tensor first;   // f32, shape of the parameter
@@ -36,6 +39,8 @@ class AdamW {
   void set_steps(std::int64_t steps) { steps_ = steps; }
 
  private:
+  void step(Context& context, double lr, float scale, const double* device_scale);
+
   Parameters parameters_;
   AdamWOptions options_;
   std::vector<Moments> moments_;  // in the order of the parameters

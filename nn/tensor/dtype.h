@@ -1,4 +1,4 @@
-// Element types of tensors.
+// Element types of tensors: f64 for sums, i32 for ids.
 #pragma once
 
 #include <bit>
@@ -10,10 +10,14 @@
 
 namespace retape::nn {
 
-enum class DType : std::uint8_t { f32, bf16, i32 };
+enum class DType : std::uint8_t { f32, bf16, i32, f64 };
 
 constexpr Bytes size_of(DType dtype) {
-  return dtype == DType::bf16 ? 2 : 4;
+  switch (dtype) {
+    case DType::bf16: return 2;
+    case DType::f64: return 8;
+    default: return 4;
+  }
 }
 
 constexpr std::string_view name(DType dtype) {
@@ -21,6 +25,7 @@ constexpr std::string_view name(DType dtype) {
     case DType::f32: return "f32";
     case DType::bf16: return "bf16";
     case DType::i32: return "i32";
+    case DType::f64: return "f64";
   }
   return "?";
 }
@@ -60,6 +65,10 @@ struct DTypeOf<bf16> {
 template <>
 struct DTypeOf<std::int32_t> {
   static constexpr DType kValue = DType::i32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType kValue = DType::f64;
 };
 template <class T>
 inline constexpr DType kDTypeOf = DTypeOf<T>::kValue;

@@ -82,7 +82,8 @@ void Group::all_reduce_sum(nn::Tensor& tensor) const {
       }
       return;
     case nn::DType::bf16: all_reduce_bf16(tensor); return;
-    case nn::DType::i32: break;
+    case nn::DType::i32:
+    case nn::DType::f64: break;
   }
   fail<ShapeError>("[all_reduce_sum] tensor: expected f32 or bf16, got {}", describe(tensor));
 }

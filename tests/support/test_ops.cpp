@@ -9,6 +9,7 @@ double element(const Tensor& tensor, Elems i) {
     case DType::f32: return tensor.data_as<float>()[i];
     case DType::bf16: return to_float(tensor.data_as<bf16>()[i]);
     case DType::i32: return tensor.data_as<std::int32_t>()[i];
+    case DType::f64: return tensor.data_as<double>()[i];
   }
   return 0;
 }
@@ -18,6 +19,7 @@ void set_element(const Tensor& tensor, Elems i, double value) {
     case DType::f32: tensor.data_as<float>()[i] = static_cast<float>(value); return;
     case DType::bf16: tensor.data_as<bf16>()[i] = to_bf16(static_cast<float>(value)); return;
     case DType::i32: tensor.data_as<std::int32_t>()[i] = static_cast<std::int32_t>(value); return;
+    case DType::f64: tensor.data_as<double>()[i] = value; return;
   }
 }
 

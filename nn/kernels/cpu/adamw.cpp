@@ -9,8 +9,8 @@
 namespace retape::nn::cpu {
 namespace {
 
-void update(const AdamWUpdate& kernel, Elems begin, Elems end) {
-  const FloatVector gradient_scale = splat(kernel.gradient_scale);
+void update(const AdamWUpdate& kernel, float scale, Elems begin, Elems end) {
+  const FloatVector gradient_scale = splat(scale);
   const FloatVector take1 = splat(1 - kernel.beta1);
   const FloatVector beta2 = splat(kernel.beta2);
   const FloatVector take2 = splat(1 - kernel.beta2);
@@ -45,7 +45,10 @@ void update(const AdamWUpdate& kernel, Elems begin, Elems end) {
 }  // namespace
 
 void run(Machine& machine, const AdamWUpdate& kernel) {
-  for_each_chunk(machine, kernel.elems, [&](Elems begin, Elems end) { update(kernel, begin, end); });
+  const float scale = kernel.device_scale == nullptr ? kernel.scale : static_cast<float>(*kernel.device_scale);
+  if (std::isfinite(scale)) {
+    for_each_chunk(machine, kernel.elems, [&](Elems begin, Elems end) { update(kernel, scale, begin, end); });
+  }
 }
 
 template void run_kernel(Machine&, const AdamWUpdate&);

@@ -23,7 +23,7 @@ template <class In, class Out>
 void scale(Machine& machine, const Scale& kernel) {
   const auto* x = static_cast<const In*>(kernel.x);
   auto* out = static_cast<Out*>(kernel.out);
-  const float factor = kernel.factor;
+  const float factor = kernel.times == nullptr ? kernel.factor : kernel.factor * *kernel.times;
   const bool accumulate = kernel.accumulate;
   for_each_chunk(machine, kernel.elems, [=](Elems begin, Elems end) {
     for_each_vector(begin, end, [=](Elems i, auto lanes) {
@@ -89,9 +89,10 @@ void run(Machine& machine, const ColumnSum& kernel) {
   combine(machine, partial_sums, blocks.count(), kernel.columns, kernel.sums, kernel.accumulate);
 }
 
-void run(Machine& machine, const Sum& kernel) {
-  *kernel.sum =
+void run(Machine& machine, const ScaledMean& kernel) {
+  const double sum =
       sum_blocks(machine, kernel.elems, [x = kernel.x](Elems i, auto lanes) { return load_as_double(x + i, lanes); });
+  *kernel.out = static_cast<float>(kernel.factor * (sum / static_cast<double>(kernel.elems)));
 }
 
 void run(Machine& machine, const SumOfSquares& kernel) {
@@ -105,7 +106,7 @@ template void run_kernel(Machine&, const Add&);
 template void run_kernel(Machine&, const Scale&);
 template Bytes workspace_of_kernel(Machine&, const ColumnSum&);
 template void run_kernel(Machine&, const ColumnSum&);
-template void run_kernel(Machine&, const Sum&);
+template void run_kernel(Machine&, const ScaledMean&);
 template void run_kernel(Machine&, const SumOfSquares&);
 
 }  // namespace retape::nn::cpu

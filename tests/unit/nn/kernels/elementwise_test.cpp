@@ -127,17 +127,20 @@ TEST(SumKernels, AreExactToF64InOneOrder) {
     }
     std::vector<double> results;
     for (const int threads : {1, 2, 3}) {
+      float mean = -1;
+      run_kernel(ScaledMean{.x = x.data(), .out = &mean, .elems = elems, .factor = 3}, threads);
+      results.push_back(mean);
       double result = -1;
-      run_kernel(Sum{.x = x.data(), .sum = &result, .elems = elems}, threads);
-      results.push_back(result);
       run_kernel(SumOfSquares{.x = x.data(), .sum = &result, .elems = elems}, threads);
       results.push_back(result);
     }
-    EXPECT_NEAR(results[0], static_cast<double>(sum), 1e-15 * static_cast<double>(elems));
-    EXPECT_NEAR(results[1], static_cast<double>(squares), 1e-14 * static_cast<double>(squares));
-    for (std::size_t i = 2; i < results.size(); ++i) {
-      EXPECT_EQ(results[i], results[i % 2]);
+    if (elems > 0) {
+      EXPECT_EQ(static_cast<float>(results[0]), static_cast<float>(3 * (sum / elems)));
+      for (std::size_t i = 2; i < results.size(); ++i) {
+        EXPECT_EQ(results[i], results[i % 2]);
+      }
     }
+    EXPECT_NEAR(results[1], static_cast<double>(squares), 1e-14 * static_cast<double>(squares));
   }
 }
 

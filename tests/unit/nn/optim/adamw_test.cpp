@@ -193,6 +193,38 @@ TEST_F(AdamWTest, AParameterWithoutAGradientStays) {
   EXPECT_TRUE(same_bits(weight(1), before));
 }
 
+TEST_F(AdamWTest, AScaleOnTheDeviceGivesTheSameBitsAndOneThatIsNotFiniteChangesNothing) {
+  const auto on_device = [&](double scale) {
+    Tensor tensor(device_, Shape{}, DType::f64, Tag::optimizer);
+    tensor.from_host<double>(std::array{scale});
+    return tensor;
+  };
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    make(dtype);
+    AdamW optimizer(context_, parameters_, kOptions);
+    step(optimizer, 1, 1e-3);
+    std::vector<std::vector<float>> expected;
+    for (std::size_t i = 0; i < kParameters; ++i) {
+      expected.push_back(weight(i));
+    }
+    make(dtype);
+    AdamW other(context_, parameters_, kOptions);
+    for (std::size_t i = 0; i < kParameters; ++i) {
+      give_gradient(i, 1);
+    }
+    other.step(context_, 1e-3, on_device(kGradientScale));
+    for (const double scale : {std::nan(""), HUGE_VAL}) {
+      other.step(context_, 1e-3, on_device(scale));
+    }
+    for (std::size_t i = 0; i < kParameters; ++i) {
+      EXPECT_TRUE(same_bits(weight(i), expected[i]));
+      EXPECT_TRUE(same_bits(other.moments()[i].first.to_host<float>(), optimizer.moments()[i].first.to_host<float>()));
+      EXPECT_TRUE(
+          same_bits(other.moments()[i].second.to_host<float>(), optimizer.moments()[i].second.to_host<float>()));
+    }
+  }
+}
+
 // With two tapes under way the step comes too early for the second; what it left alone may still be read.
 TEST_F(AdamWTest, AStepBeforeABackwardIsRefusedThere) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
