@@ -73,6 +73,11 @@ struct Cost {
 
 using Outputs = std::vector<Tensor>;
 
+// Memory for an output, under the tag in force.
+inline Tensor make_output(Context& context, const Shape& shape, DType dtype) {
+  return {context.device(), shape, dtype, context.output_tag()};
+}
+
 struct Inputs {
   std::span<const Tensor> tensors;
   RngRange rng;

@@ -7,10 +7,8 @@ namespace retape::nn {
 
 template <ActivationKind kKind>
 Outputs Activation<kKind>::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  expect_floating(kTraits.name, "x", x);
-  expect_elements(kTraits.name, "x", x);
-  const Tensor y(context.device(), x.shape(), x.dtype(), context.output_tag());
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating().not_empty();
+  const Tensor y = make_output(context, x.shape(), x.dtype());
   launch(context,
          ActivationForward{.kind = kKind, .x = x.data(), .y = y.data(), .elems = x.elems(), .dtype = x.dtype()});
   return {y};

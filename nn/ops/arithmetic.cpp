@@ -42,13 +42,11 @@ Shape result_shape(std::string_view op, const Tensor& a, const Tensor& b) {
 
 template <ArithmeticKind kKind>
 Outputs Arithmetic<kKind>::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
-  const Tensor& a = inputs[kA];
-  const Tensor& b = inputs[kB];
-  expect_floating(kTraits.name, "a", a);
-  expect_dtype(kTraits.name, "b", b, a.dtype());
-  expect_elements(kTraits.name, "a", a);
-  expect_elements(kTraits.name, "b", b);
-  const Tensor out(context.device(), result_shape(kTraits.name, a, b), a.dtype(), context.output_tag());
+  const Tensor& a = Checked(kTraits.name, "a", inputs[kA]).floating();
+  const Tensor& b = Checked(kTraits.name, "b", inputs[kB]).dtype(a.dtype());
+  Checked(kTraits.name, "a", a).not_empty();
+  Checked(kTraits.name, "b", b).not_empty();
+  const Tensor out = make_output(context, result_shape(kTraits.name, a, b), a.dtype());
   launch(context,
          ArithmeticForward{
              .kind = kKind,
@@ -113,10 +111,8 @@ Var divide(Tape& tape, Var a, Var b, std::string_view name) {
 }
 
 Outputs Scaling::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  expect_floating("scale", "x", x);
-  expect_elements("scale", "x", x);
-  const Tensor out(context.device(), x.shape(), x.dtype(), context.output_tag());
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating().not_empty();
+  const Tensor out = make_output(context, x.shape(), x.dtype());
   launch(context, Scale{.x = x.data(),
                         .out = out.data(),
                         .elems = x.elems(),

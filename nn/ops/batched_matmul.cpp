@@ -57,22 +57,19 @@ void write_gradient(Context& context, Gradients& gradients, int input, const Sid
 }  // namespace
 
 Outputs BatchedMatmul::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& a = inputs[kA];
-  const Tensor& b = inputs[kB];
-  expect_floating("batched_matmul", "a", a);
+  const Tensor& a = Checked(kTraits.name, "a", inputs[kA]).floating();
   require<ShapeError>(a.shape().rank() >= 2, "[batched_matmul] a: expected at least 2 dimensions, got {}",
                       a.shape().str());
-  expect_rank("batched_matmul", "b", b, a.shape().rank());
+  const Checked b_checked(kTraits.name, "b", inputs[kB]);
+  const Tensor& b = b_checked.rank(a.shape().rank());
   const Side left{a, args.transposed.a};
   const Side right{b, args.transposed.b};
   const int k_axis = args.transposed.b ? -1 : -2;
   const int n_axis = args.transposed.b ? -2 : -1;
-  expect_shape("batched_matmul", "b", b, a.shape().with({{k_axis, left.columns()}, {n_axis, right.columns()}}));
-  expect_dtype("batched_matmul", "b", b, a.dtype());
-  expect_elements("batched_matmul", "a", a);
-  expect_elements("batched_matmul", "b", b);
-  const Tensor y(context.device(), a.shape().with({{-2, left.rows()}, {-1, right.columns()}}), a.dtype(),
-                 context.output_tag());
+  b_checked.shape(a.shape().with({{k_axis, left.columns()}, {n_axis, right.columns()}})).dtype(a.dtype());
+  Checked(kTraits.name, "a", a).not_empty();
+  b_checked.not_empty();
+  const Tensor y = make_output(context, a.shape().with({{-2, left.rows()}, {-1, right.columns()}}), a.dtype());
   multiply(context, left, right, y);
   return {y};
 }

@@ -19,19 +19,11 @@ std::byte* row_of(const Tensor& tensor, std::int64_t row, std::int64_t columns) 
   return static_cast<std::byte*>(tensor.data()) + row * columns * size_of(tensor.dtype());
 }
 
-void check(Context& context, const Inputs& inputs) {
-  const Tensor& x = inputs[0];
-  const Tensor& table = inputs[1];
-  expect_rank("cross_entropy_head", "x", x, 3);
-  expect_floating("cross_entropy_head", "x", x);
-  expect_rank("cross_entropy_head", "table", table, 2);
-  expect_shape("cross_entropy_head", "table", table, Shape{table.shape()[0], x.shape()[2]});
-  expect_dtype("cross_entropy_head", "table", table, x.dtype());
-  expect_shape("cross_entropy_head", "targets", inputs[2], Shape{x.shape()[0], x.shape()[1]});
-  expect_dtype("cross_entropy_head", "targets", inputs[2], DType::i32);
-  expect_elements("cross_entropy_head", "x", x);
-  expect_elements("cross_entropy_head", "table", table);
-  expect_ids(context, "cross_entropy_head", "targets", inputs[2], table.shape()[0]);
+// The table, for rows of x.
+void check_table(std::string_view op, const Tensor& x, const Tensor& table) {
+  const Checked checked(op, "table", table);
+  checked.rank(2);
+  checked.shape(Shape{table.shape()[0], x.shape().back()}).dtype(x.dtype());
 }
 
 // One forward of the head: the tensors it reads and writes, chunk after chunk.
@@ -124,15 +116,21 @@ std::int64_t head_chunk_rows(std::int64_t rows, std::int64_t vocab) {
 }
 
 Outputs CrossEntropyHead::forward(Context& context, const Args& args, const Inputs& inputs) {
-  check(context, inputs);
-  const Tensor& x = inputs[0];
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).rank(3).floating();
+  const Tensor& table = inputs[kTable];
+  check_table(kTraits.name, x, table);
+  const Shape rows_shape{x.shape()[0], x.shape()[1]};
+  const Tensor& targets = Checked(kTraits.name, "targets", inputs[kTargets]).shape(rows_shape).dtype(DType::i32);
+  Checked(kTraits.name, "x", x).not_empty();
+  Checked(kTraits.name, "table", table).not_empty();
+  expect_ids(context, kTraits.name, "targets", targets, table.shape()[0]);
   Device& device = context.device();
   const std::int64_t rows = x.shape().rows();
-  const std::int64_t vocab = inputs[1].shape()[0];
+  const std::int64_t vocab = table.shape()[0];
   const std::int64_t chunk = head_chunk_rows(rows, vocab);
   const Shape chunk_shape{chunk, vocab};
 
-  HeadPass pass{.context = context, .x = x, .table = inputs[1], .targets = inputs[2]};
+  HeadPass pass{.context = context, .x = x, .table = table, .targets = targets};
   pass.gradient_scale = args.scale / static_cast<float>(rows);
   pass.losses = Tensor(device, Shape{rows}, DType::f32, Tag::workspace);
   pass.logits = Tensor(device, chunk_shape, DType::f32, Tag::workspace);
@@ -142,7 +140,7 @@ Outputs CrossEntropyHead::forward(Context& context, const Args& args, const Inpu
     pass.dlogits = x.dtype() == DType::f32 ? pass.logits : Tensor(device, chunk_shape, x.dtype(), Tag::workspace);
   }
   pass.run(rows, chunk);
-  const Tensor loss(device, Shape{}, DType::f32, context.output_tag());
+  const Tensor loss = make_output(context, Shape{}, DType::f32);
   launch(
       context,
       ScaledMean{.x = pass.losses.data_as<float>(), .out = loss.data_as<float>(), .elems = rows, .factor = args.scale});
@@ -150,18 +148,19 @@ Outputs CrossEntropyHead::forward(Context& context, const Args& args, const Inpu
 }
 
 void CrossEntropyHead::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
-  for (const int input : {0, 1}) {
+  for (const auto& [input, made] : {std::pair(kX, kDx), {kTable, kDtable}}) {
     if (gradients.wants(input)) {
-      const Tensor& gradient = saved.outputs[static_cast<std::size_t>(input) + 1];
+      const Tensor& gradient = saved.outputs[static_cast<std::size_t>(made)];
       // Nothing follows the loss, as a rule.
-      gradients.give(input, gradients.seed(0) == 1.0F ? gradient : scaled(context, gradient, gradients.dout(0)));
+      gradients.give(input,
+                     gradients.seed(kLoss) == 1.0F ? gradient : scaled(context, gradient, gradients.dout(kLoss)));
     }
   }
 }
 
 Cost CrossEntropyHead::cost(const Args& /*args*/, std::span<const Shape> inputs) {
-  const std::int64_t rows = inputs[0].rows();
-  return {.flops = 6 * rows * inputs[1].elems(), .bytes = 3 * rows * inputs[1][0] * size_of(DType::f32)};
+  const std::int64_t rows = inputs[kX].rows();
+  return {.flops = 6 * rows * inputs[kTable].elems(), .bytes = 3 * rows * inputs[kTable][0] * size_of(DType::f32)};
 }
 
 Var cross_entropy_head(Tape& tape, Var x, Var table, Var targets, float scale, std::string_view name) {
@@ -169,13 +168,11 @@ Var cross_entropy_head(Tape& tape, Var x, Var table, Var targets, float scale, s
 }
 
 Tensor head_logits(Context& context, const Tensor& x, const Tensor& table) {
-  expect_rank("head_logits", "x", x, 2);
-  expect_floating("head_logits", "x", x);
-  expect_rank("head_logits", "table", table, 2);
-  expect_shape("head_logits", "table", table, Shape{table.shape()[0], x.shape()[1]});
-  expect_dtype("head_logits", "table", table, x.dtype());
-  expect_elements("head_logits", "x", x);
-  expect_elements("head_logits", "table", table);
+  const Checked rows("head_logits", "x", x);
+  rows.rank(2).floating();
+  check_table("head_logits", x, table);
+  rows.not_empty();
+  Checked("head_logits", "table", table).not_empty();
   Tensor logits(context.device(), Shape{x.shape()[0], table.shape()[0]}, DType::f32, Tag::workspace);
   launch_with_workspace(context, Matmul{.a = x.data(),
                                         .b = table.data(),

@@ -7,19 +7,6 @@
 
 namespace retape::nn {
 
-struct CrossEntropyHead {
-  // The gradients are computed in forward, beside the loss: dropping them would run every product twice.
-  static constexpr OpTraits kTraits{.name = "cross_entropy_head", .keep_saved = true};
-  static constexpr std::array<std::string_view, 3> kOutputs{"loss", "head_dx", "head_dtable"};
-  struct Args {
-    float scale;
-  };
-  static Reads reads(const Args&) { return {.inputs = 0, .outputs = bits({1, 2})}; }
-  static Outputs forward(Context& context, const Args& args, const Inputs& inputs);
-  static void backward(Context& context, const Args& args, const Saved& saved, Gradients& gradients);
-  static Cost cost(const Args& args, std::span<const Shape> inputs);
-};
-
 // scale times the mean cross-entropy of softmax(x table') against the targets.
 //
 //   x        [B, T, C]  f32 | bf16
@@ -32,6 +19,21 @@ struct CrossEntropyHead {
 //
 // Backward reads: dx [B, T, C] and dtable [V, C] f32, both made in forward.   Cost: 6 C V FLOPs per row, all in
 // forward. Throws: ShapeError, DataError for a target that is no id, OutOfMemory.
+struct CrossEntropyHead {
+  // The gradients are computed in forward, beside the loss: dropping them would run every product twice.
+  static constexpr OpTraits kTraits{.name = "cross_entropy_head", .keep_saved = true};
+  static constexpr std::array<std::string_view, 3> kOutputs{"loss", "head_dx", "head_dtable"};
+  enum { kX, kTable, kTargets };
+  enum { kLoss, kDx, kDtable };
+  struct Args {
+    float scale;
+  };
+  static Reads reads(const Args&) { return {.inputs = 0, .outputs = bits({kDx, kDtable})}; }
+  static Outputs forward(Context& context, const Args& args, const Inputs& inputs);
+  static void backward(Context& context, const Args& args, const Saved& saved, Gradients& gradients);
+  static Cost cost(const Args& args, std::span<const Shape> inputs);
+};
+
 Var cross_entropy_head(Tape& tape, Var x, Var table, Var targets, float scale = 1, std::string_view name = {});
 
 // The rows of a chunk of logits.

@@ -7,16 +7,14 @@
 namespace retape::nn {
 
 Outputs Dropout::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[0];
-  expect_floating("dropout", "x", x);
-  expect_probability("dropout", args.p);
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating();
+  expect_probability(kTraits.name, args.p);
   const void* residual = nullptr;
-  if (inputs.tensors.size() > 1) {
-    expect_shape("dropout", "residual", inputs[1], x.shape());
-    expect_dtype("dropout", "residual", inputs[1], x.dtype());
-    residual = inputs[1].data();
+  if (inputs.tensors.size() > kResidual) {
+    const Tensor& added = Checked(kTraits.name, "residual", inputs[kResidual]).shape(x.shape()).dtype(x.dtype());
+    residual = added.data();
   }
-  const Tensor out(context.device(), x.shape(), x.dtype(), context.output_tag());
+  const Tensor out = make_output(context, x.shape(), x.dtype());
   launch(context, DropoutResidualForward{.x = x.data(),
                                          .residual = residual,
                                          .out = out.data(),
@@ -29,17 +27,17 @@ Outputs Dropout::forward(Context& context, const Args& args, const Inputs& input
 
 void Dropout::backward(Context& context, const Args& args, const Saved& saved, Gradients& gradients) {
   const Tensor& dout = gradients.dout(0);
-  if (saved.inputs.size() > 1 && gradients.wants(1)) {
-    gradients.give(1, dout);
+  if (saved.inputs.size() > kResidual && gradients.wants(kResidual)) {
+    gradients.give(kResidual, dout);
   }
-  if (!gradients.wants(0)) {
+  if (!gradients.wants(kX)) {
     return;
   }
   if (args.p == 0) {
-    gradients.give(0, dout);
+    gradients.give(kX, dout);
     return;
   }
-  const GradSink dx = gradients.sink(0, dout.dtype());
+  const GradSink dx = gradients.sink(kX, dout.dtype());
   launch(context, DropoutBackward{.dout = dout.data(),
                                   .dx = dx.tensor.data(),
                                   .elems = dout.elems(),
@@ -50,12 +48,12 @@ void Dropout::backward(Context& context, const Args& args, const Saved& saved, G
 }
 
 Cost Dropout::cost(const Args& /*args*/, std::span<const Shape> inputs) {
-  const Elems elems = inputs[0].elems();
+  const Elems elems = inputs[kX].elems();
   return {.flops = 2 * elems, .bytes = static_cast<Bytes>(inputs.size() + 1) * elems * size_of(DType::f32)};
 }
 
 Elems Dropout::rng_elems(const Args& args, std::span<const Shape> inputs) {
-  return args.p > 0 ? inputs[0].elems() : 0;
+  return args.p > 0 ? inputs[kX].elems() : 0;
 }
 
 Var dropout(Tape& tape, Var x, float p, std::string_view name) {

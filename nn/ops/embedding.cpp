@@ -23,25 +23,20 @@ float* table_sums(Gradients& gradients, int input) {
 }  // namespace
 
 Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
-  const Tensor& tokens = inputs[0];
-  const Tensor& token_table = inputs[1];
-  const Tensor& position_table = inputs[2];
-  expect_rank("embedding", "tokens", tokens, 2);
-  expect_dtype("embedding", "tokens", tokens, DType::i32);
-  expect_rank("embedding", "token_table", token_table, 2);
-  expect_floating("embedding", "token_table", token_table);
-  expect_rank("embedding", "position_table", position_table, 2);
-  expect_shape("embedding", "position_table", position_table, Shape{position_table.shape()[0], token_table.shape()[1]});
-  expect_dtype("embedding", "position_table", position_table, token_table.dtype());
-  expect_elements("embedding", "tokens", tokens);
-  expect_elements("embedding", "token_table", token_table);
+  const Tensor& tokens = Checked(kTraits.name, "tokens", inputs[kTokens]).rank(2).dtype(DType::i32);
+  const Tensor& token_table = Checked(kTraits.name, "token_table", inputs[kTokenTable]).rank(2).floating();
+  const Checked positions(kTraits.name, "position_table", inputs[kPositionTable]);
+  const Tensor& position_table = positions.rank(2);
+  positions.shape(Shape{position_table.shape()[0], token_table.shape()[1]}).dtype(token_table.dtype());
+  Checked(kTraits.name, "tokens", tokens).not_empty();
+  Checked(kTraits.name, "token_table", token_table).not_empty();
   const std::int64_t batch = tokens.shape()[0];
   const std::int64_t seq_len = tokens.shape()[1];
   const std::int64_t channels = token_table.shape()[1];
   require<ShapeError>(seq_len <= position_table.shape()[0], "[embedding] tokens: expected at most {} positions, got {}",
                       position_table.shape()[0], seq_len);
-  expect_ids(context, "embedding", "tokens", tokens, token_table.shape()[0]);
-  const Tensor out(context.device(), Shape{batch, seq_len, channels}, token_table.dtype(), context.output_tag());
+  expect_ids(context, kTraits.name, "tokens", tokens, token_table.shape()[0]);
+  const Tensor out = make_output(context, Shape{batch, seq_len, channels}, token_table.dtype());
   launch(context, EmbeddingForward{.tokens = tokens.data_as<std::int32_t>(),
                                    .token_table = token_table.data(),
                                    .position_table = position_table.data(),
@@ -55,10 +50,10 @@ Outputs Embedding::forward(Context& context, const Args& /*args*/, const Inputs&
 
 void Embedding::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
   const Tensor& dout = gradients.dout(0);
-  launch(context, EmbeddingBackward{.tokens = saved.inputs[0].data_as<std::int32_t>(),
+  launch(context, EmbeddingBackward{.tokens = saved.inputs[kTokens].data_as<std::int32_t>(),
                                     .dout = dout.data(),
-                                    .dtoken_table = table_sums(gradients, 1),
-                                    .dposition_table = table_sums(gradients, 2),
+                                    .dtoken_table = table_sums(gradients, kTokenTable),
+                                    .dposition_table = table_sums(gradients, kPositionTable),
                                     .batch = dout.shape()[0],
                                     .seq_len = dout.shape()[1],
                                     .channels = dout.shape()[2],
@@ -66,7 +61,7 @@ void Embedding::backward(Context& context, const Args& /*args*/, const Saved& sa
 }
 
 Cost Embedding::cost(const Args& /*args*/, std::span<const Shape> inputs) {
-  const Elems elems = inputs[0].elems() * inputs[1].back();
+  const Elems elems = inputs[kTokens].elems() * inputs[kTokenTable].back();
   return {.flops = elems, .bytes = 3 * elems * size_of(DType::f32)};
 }
 

@@ -25,47 +25,43 @@ LayerNormForward kernel(const LayerNorm::Args& args, const Tensor& x, const Tens
 }  // namespace
 
 Outputs LayerNorm::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[0];
-  require<ShapeError>(x.shape().rank() >= 1, "[layer_norm] x: expected at least 1 dimension, got a scalar");
-  expect_floating("layer_norm", "x", x);
-  expect_elements("layer_norm", "x", x);
-  for (const auto& [name, tensor] : {std::pair{"gamma", &inputs[1]}, std::pair{"beta", &inputs[2]}}) {
-    expect_shape("layer_norm", name, *tensor, Shape{x.shape().back()});
-    expect_dtype("layer_norm", name, *tensor, x.dtype());
-  }
-  const Tag tag = context.output_tag();
-  const Tensor y(context.device(), x.shape(), x.dtype(), tag);
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).an_axis().floating().not_empty();
+  const Shape channels{x.shape().back()};
+  const Tensor& gamma = Checked(kTraits.name, "gamma", inputs[kGamma]).shape(channels).dtype(x.dtype());
+  const Tensor& beta = Checked(kTraits.name, "beta", inputs[kBeta]).shape(channels).dtype(x.dtype());
+  const Tensor y = make_output(context, x.shape(), x.dtype());
   const Shape rows{x.shape().rows()};
-  const Tensor mean(context.device(), rows, DType::f32, tag);
-  const Tensor rstd(context.device(), rows, DType::f32, tag);
-  launch(context, kernel(args, x, inputs[1], inputs[2], mean, rstd, y));
+  const Tensor mean = make_output(context, rows, DType::f32);
+  const Tensor rstd = make_output(context, rows, DType::f32);
+  launch(context, kernel(args, x, gamma, beta, mean, rstd, y));
   return {y, mean, rstd};
 }
 
 Tensor LayerNorm::rebuild(Context& context, const Args& args, int /*output*/, const Saved& saved) {
-  const Tensor& x = saved.inputs[0];
-  Tensor y(context.device(), x.shape(), x.dtype(), context.output_tag());
-  LayerNormForward again = kernel(args, x, saved.inputs[1], saved.inputs[2], saved.outputs[1], saved.outputs[2], y);
+  const Tensor& x = saved.inputs[kX];
+  Tensor y = make_output(context, x.shape(), x.dtype());
+  LayerNormForward again =
+      kernel(args, x, saved.inputs[kGamma], saved.inputs[kBeta], saved.outputs[kMean], saved.outputs[kRstd], y);
   again.reuse_statistics = true;
   launch(context, again);
   return y;
 }
 
 void LayerNorm::backward(Context& context, const Args& /*args*/, const Saved& saved, Gradients& gradients) {
-  const Tensor& x = saved.inputs[0];
-  ParameterGradient dgamma = parameter_gradient(gradients, 1);
-  ParameterGradient dbeta = parameter_gradient(gradients, 2);
+  const Tensor& x = saved.inputs[kX];
+  ParameterGradient dgamma = parameter_gradient(gradients, kGamma);
+  ParameterGradient dbeta = parameter_gradient(gradients, kBeta);
   Tensor unwanted;  // the kernel makes the gradients of both parameters or of neither
-  if (gradients.wants(1) != gradients.wants(2)) {
+  if (gradients.wants(kGamma) != gradients.wants(kBeta)) {
     unwanted = Tensor(context.device(), Shape{x.shape().back()}, DType::f32, Tag::workspace);
-    (gradients.wants(1) ? dbeta : dgamma).data = unwanted.data_as<float>();
+    (gradients.wants(kGamma) ? dbeta : dgamma).data = unwanted.data_as<float>();
   }
-  const GradSink dx = gradients.sink(0, x.dtype());
+  const GradSink dx = gradients.sink(kX, x.dtype());
   launch_with_workspace(context, LayerNormBackward{.x = x.data(),
-                                                   .gamma = saved.inputs[1].data(),
-                                                   .mean = saved.outputs[1].data_as<float>(),
-                                                   .rstd = saved.outputs[2].data_as<float>(),
-                                                   .dy = gradients.dout(0).data(),
+                                                   .gamma = saved.inputs[kGamma].data(),
+                                                   .mean = saved.outputs[kMean].data_as<float>(),
+                                                   .rstd = saved.outputs[kRstd].data_as<float>(),
+                                                   .dy = gradients.dout(kY).data(),
                                                    .dx = dx.tensor.data(),
                                                    .dgamma = dgamma.data,
                                                    .dbeta = dbeta.data,
@@ -78,7 +74,7 @@ void LayerNorm::backward(Context& context, const Args& /*args*/, const Saved& sa
 }
 
 Cost LayerNorm::cost(const Args& /*args*/, std::span<const Shape> inputs) {
-  const Elems elems = inputs[0].elems();
+  const Elems elems = inputs[kX].elems();
   return {.flops = 8 * elems, .bytes = 2 * elems * size_of(DType::f32)};
 }
 

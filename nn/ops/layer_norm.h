@@ -7,22 +7,6 @@
 
 namespace retape::nn {
 
-struct LayerNorm {
-  static constexpr OpTraits kTraits{.name = "layer_norm"};
-  static constexpr std::array<std::string_view, 3> kOutputs{"layer_norm", "mean", "rstd"};
-  // y from x, gamma, beta and the statistics, without computing these again.
-  static constexpr std::array<Rebuild, 1> kRebuilds{
-      Rebuild{.output = 0, .from = {.inputs = bits({0, 1, 2}), .outputs = bits({1, 2})}, .flops_per_elem = 4}};
-  struct Args {
-    float eps;
-  };
-  static Reads reads(const Args&) { return {.inputs = bits({0, 1}), .outputs = bits({1, 2})}; }
-  static Outputs forward(Context& context, const Args& args, const Inputs& inputs);
-  static Tensor rebuild(Context& context, const Args& args, int output, const Saved& saved);
-  static void backward(Context& context, const Args& args, const Saved& saved, Gradients& gradients);
-  static Cost cost(const Args& args, std::span<const Shape> inputs);
-};
-
 // Normalises each row: y = (x - mean) / sqrt(var + eps) * gamma + beta, of values of any size. A row that is not finite
 // becomes NaN.
 //
@@ -33,6 +17,26 @@ struct LayerNorm {
 //
 // Backward reads: x, gamma, mean [...] f32, rstd [...] f32.   Cost: ~8 FLOPs per element, memory-bound.
 // Throws: ShapeError, OutOfMemory.   Source: Ba et al. 2016, arXiv:1607.06450.
+struct LayerNorm {
+  static constexpr OpTraits kTraits{.name = "layer_norm"};
+  static constexpr std::array<std::string_view, 3> kOutputs{"layer_norm", "mean", "rstd"};
+  enum { kX, kGamma, kBeta };
+  enum { kY, kMean, kRstd };
+  // y from x, gamma, beta and the statistics, without computing these again.
+  static constexpr std::array<Rebuild, 1> kRebuilds{
+      Rebuild{.output = kY,
+              .from = {.inputs = bits({kX, kGamma, kBeta}), .outputs = bits({kMean, kRstd})},
+              .flops_per_elem = 4}};
+  struct Args {
+    float eps;
+  };
+  static Reads reads(const Args&) { return {.inputs = bits({kX, kGamma}), .outputs = bits({kMean, kRstd})}; }
+  static Outputs forward(Context& context, const Args& args, const Inputs& inputs);
+  static Tensor rebuild(Context& context, const Args& args, int output, const Saved& saved);
+  static void backward(Context& context, const Args& args, const Saved& saved, Gradients& gradients);
+  static Cost cost(const Args& args, std::span<const Shape> inputs);
+};
+
 Var layer_norm(Tape& tape, Var x, Var gamma, Var beta, float eps = 1e-5F, std::string_view name = {});
 
 }  // namespace retape::nn

@@ -10,17 +10,13 @@
 namespace retape::nn {
 
 Outputs MeanCrossEntropy::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
-  const Tensor& logits = inputs[kLogits];
-  const Tensor& targets = inputs[kTargets];
-  expect_floating("cross_entropy", "logits", logits);
-  expect_an_axis("cross_entropy", "logits", logits);
-  expect_elements("cross_entropy", "logits", logits);
-  expect_shape("cross_entropy", "targets", targets, logits.shape().without_back());
-  expect_dtype("cross_entropy", "targets", targets, DType::i32);
+  const Tensor& logits = Checked(kTraits.name, "logits", inputs[kLogits]).floating().an_axis().not_empty();
+  const Tensor& targets =
+      Checked(kTraits.name, "targets", inputs[kTargets]).shape(logits.shape().without_back()).dtype(DType::i32);
   const std::int64_t rows = logits.shape().rows();
   const std::int64_t vocab = logits.shape().back();
-  expect_ids(context, "cross_entropy", "targets", targets, vocab);
-  const Tensor loss(context.device(), Shape{}, DType::f32, context.output_tag());
+  expect_ids(context, kTraits.name, "targets", targets, vocab);
+  const Tensor loss = make_output(context, Shape{}, DType::f32);
   const Tensor losses(context.device(), Shape{rows}, DType::f32, Tag::workspace);
   launch(context, CrossEntropy{.logits = logits.data(),
                                .targets = targets.data_as<std::int32_t>(),
@@ -59,13 +55,9 @@ Var cross_entropy(Tape& tape, Var logits, Var targets, std::string_view name) {
 }
 
 Outputs MeanSquaredError::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  const Tensor& target = inputs[kTarget];
-  expect_floating("mean_squared_error", "x", x);
-  expect_elements("mean_squared_error", "x", x);
-  expect_shape("mean_squared_error", "target", target, x.shape());
-  expect_dtype("mean_squared_error", "target", target, x.dtype());
-  const Tensor loss(context.device(), Shape{}, DType::f32, context.output_tag());
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating().not_empty();
+  const Tensor& target = Checked(kTraits.name, "target", inputs[kTarget]).shape(x.shape()).dtype(x.dtype());
+  const Tensor loss = make_output(context, Shape{}, DType::f32);
   launch_with_workspace(
       context,
       MeanSquaredErrorForward{

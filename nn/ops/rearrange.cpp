@@ -77,12 +77,6 @@ void copy_transposed(Context& context, const Transpose::Args& args, const Tensor
                               .to_dtype = to.dtype()});
 }
 
-void check(std::string_view op, std::string_view input, const Tensor& x) {
-  expect_floating(op, input, x);
-  expect_an_axis(op, input, x);
-  expect_elements(op, input, x);
-}
-
 Cost cost_of_copy(Elems elems) {
   return {.flops = 0, .bytes = 2 * elems * size_of(DType::f32)};
 }
@@ -90,8 +84,7 @@ Cost cost_of_copy(Elems elems) {
 }  // namespace
 
 Outputs Reshape::forward(Context& /*context*/, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  expect_elements("reshape", "x", x);
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).not_empty();
   require<ShapeError>(args.shape.elems() == x.elems(), "[reshape] shape: expected {} elements as {} has, got {}",
                       x.elems(), x.shape().str(), args.shape.str());
   return {x.reshaped(args.shape)};
@@ -106,13 +99,12 @@ Var reshape(Tape& tape, Var x, const Shape& shape, std::string_view name) {
 }
 
 Outputs Transpose::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  check("transpose", "x", x);
-  expect_axis("transpose", "axis", args.axis, x);
-  expect_axis("transpose", "other_axis", args.other_axis, x);
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating().an_axis().not_empty();
+  expect_axis(kTraits.name, "axis", args.axis, x);
+  expect_axis(kTraits.name, "other_axis", args.other_axis, x);
   const Shape shape =
       x.shape().with({{args.axis, x.shape()[args.other_axis]}, {args.other_axis, x.shape()[args.axis]}});
-  const Tensor y(context.device(), shape, x.dtype(), context.output_tag());
+  const Tensor y = make_output(context, shape, x.dtype());
   copy_transposed(context, args, x, y);
   return {y};
 }
@@ -131,20 +123,17 @@ Var transpose(Tape& tape, Var x, int axis, int other_axis, std::string_view name
 }
 
 Outputs Concat::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& first = inputs[0];
-  check("concat", "part 0", first);
-  expect_axis("concat", "axis", args.axis, first);
+  const Tensor& first = Checked(kTraits.name, "part 0", inputs[0]).floating().an_axis().not_empty();
+  expect_axis(kTraits.name, "axis", args.axis, first);
   std::int64_t extent = 0;
   for (std::size_t i = 0; i < inputs.tensors.size(); ++i) {
-    const Tensor& part = inputs[i];
     const std::string input = fmt::format("part {}", i);
-    expect_rank("concat", input, part, first.shape().rank());
-    expect_shape("concat", input, part, first.shape().with({{args.axis, part.shape()[args.axis]}}));
-    expect_dtype("concat", input, part, first.dtype());
-    expect_elements("concat", input, part);
+    const Checked checked(kTraits.name, input, inputs[i]);
+    const Tensor& part = checked.rank(first.shape().rank());
+    checked.shape(first.shape().with({{args.axis, part.shape()[args.axis]}})).dtype(first.dtype()).not_empty();
     extent += part.shape()[args.axis];
   }
-  const Tensor y(context.device(), first.shape().with({{args.axis, extent}}), first.dtype(), context.output_tag());
+  const Tensor y = make_output(context, first.shape().with({{args.axis, extent}}), first.dtype());
   std::int64_t begin = 0;
   for (const Tensor& part : inputs.tensors) {
     copy(context, {part}, {y, args.axis, begin}, part.shape());
@@ -181,14 +170,12 @@ Var concat(Tape& tape, const std::vector<Var>& parts, int axis, std::string_view
 }
 
 Outputs Slice::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  check("slice", "x", x);
-  expect_axis("slice", "axis", args.axis, x);
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating().an_axis().not_empty();
+  expect_axis(kTraits.name, "axis", args.axis, x);
   const std::int64_t extent = x.shape()[args.axis];
   require<ShapeError>(0 <= args.begin && args.begin < args.end && args.end <= extent,
                       "[slice] x: expected 0 <= begin < end <= {}, got {} and {}", extent, args.begin, args.end);
-  const Tensor y(context.device(), x.shape().with({{args.axis, args.end - args.begin}}), x.dtype(),
-                 context.output_tag());
+  const Tensor y = make_output(context, x.shape().with({{args.axis, args.end - args.begin}}), x.dtype());
   copy(context, {x, args.axis, args.begin}, {y}, y.shape());
   return {y};
 }

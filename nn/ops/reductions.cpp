@@ -21,16 +21,11 @@ Rows rows_of(const Shape& x, Over over) {
 
 template <bool kMean>
 Outputs Reduction<kMean>::forward(Context& context, const Args& args, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
+  const Checked x_checked = Checked(kTraits.name, "x", inputs[kX]).floating();
   const bool all = args.over == Over::all;
-  expect_floating(kTraits.name, "x", x);
-  if (!all) {
-    expect_an_axis(kTraits.name, "x", x);
-  }
-  expect_elements(kTraits.name, "x", x);
+  const Tensor& x = (all ? x_checked : x_checked.an_axis()).not_empty();
   const Rows rows = rows_of(x.shape(), args.over);
-  const Tensor y(context.device(), all ? Shape{} : x.shape().without_back(), all ? DType::f32 : x.dtype(),
-                 context.output_tag());
+  const Tensor y = make_output(context, all ? Shape{} : x.shape().without_back(), all ? DType::f32 : x.dtype());
   launch_with_workspace(context, RowSum{.x = x.data(),
                                         .out = y.data(),
                                         .rows = rows.count,

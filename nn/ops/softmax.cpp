@@ -8,11 +8,8 @@ namespace retape::nn {
 
 template <bool kLogarithm>
 Outputs Softmax<kLogarithm>::forward(Context& context, const Args& /*args*/, const Inputs& inputs) {
-  const Tensor& x = inputs[kX];
-  expect_floating(kTraits.name, "x", x);
-  expect_an_axis(kTraits.name, "x", x);
-  expect_elements(kTraits.name, "x", x);
-  const Tensor y(context.device(), x.shape(), x.dtype(), context.output_tag());
+  const Tensor& x = Checked(kTraits.name, "x", inputs[kX]).floating().an_axis().not_empty();
+  const Tensor y = make_output(context, x.shape(), x.dtype());
   launch(context, SoftmaxForward{.x = x.data(),
                                  .y = y.data(),
                                  .rows = x.shape().rows(),
