@@ -5,7 +5,6 @@
 
 #include "nn/base/error.h"
 #include "trainer/one_line.h"
-#include "trainer/progress.h"
 #include "trainer/run/earlier_run.h"
 #include "trainer/run_state.h"
 

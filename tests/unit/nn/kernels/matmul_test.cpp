@@ -329,7 +329,7 @@ TEST(Matmul, AsksForTheWorkspaceOfALongProductByItsFirstAndLastParts) {
   constexpr std::int64_t kMany = std::int64_t{1} << 40;
   for (const DType in : {DType::f32, DType::bf16}) {
     const auto workspace = [&](std::int64_t k) {
-      return workspace_bytes(device.cpu(), Matmul{.m = 33, .n = 97, .k = k, .transpose_a = true, .in = in});
+      return cpu::workspace_of_kernel(device.cpu(), Matmul{.m = 33, .n = 97, .k = k, .transpose_a = true, .in = in});
     };
     EXPECT_EQ(workspace(3 * kMany * kPart), workspace(12 * kPart)) << name(in);
   }

@@ -11,6 +11,7 @@ namespace retape::nn {
 namespace {
 
 static_assert(size_of(DType::f32) == 4 && size_of(DType::bf16) == 2 && size_of(DType::i32) == 4);
+static_assert(size_of(DType::f64) == 8 && name(DType::f64) == "f64" && kDTypeOf<double> == DType::f64);
 static_assert(name(DType::f32) == "f32" && name(DType::bf16) == "bf16" && name(DType::i32) == "i32");
 static_assert(kDTypeOf<float> == DType::f32 && kDTypeOf<bf16> == DType::bf16 && kDTypeOf<std::int32_t> == DType::i32);
 
@@ -18,7 +19,7 @@ template <class T>
 concept HasDType = requires {
   DTypeOf<T>::kValue;
 };
-static_assert(HasDType<float> && !HasDType<double> && !HasDType<std::int64_t> && !HasDType<std::uint16_t>);
+static_assert(HasDType<float> && HasDType<double> && !HasDType<std::int64_t> && !HasDType<std::uint16_t>);
 
 constexpr std::uint16_t kInfinity = 0x7f80;
 constexpr std::uint16_t kSign = 0x8000;
