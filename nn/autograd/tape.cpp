@@ -5,6 +5,8 @@
 
 #include "nn/autograd/backward.h"
 #include "nn/autograd/graph.h"
+#include "nn/autograd/keeper.h"
+#include "nn/autograd/regions.h"
 #include "nn/autograd/stopwatch.h"
 
 namespace retape::nn {
@@ -28,9 +30,8 @@ Tape::Tape(Context& context, TapeOptions options)
       token_(std::make_shared<const detail::TapeToken>()),
       alive_(std::make_shared<const detail::TapeToken>()),
       graph_(std::make_unique<detail::Graph>()),
-      policies_{options_.policy} {
-  graph_->regions.push_back({.name = "", .parent = kNone, .depth = 0, .first = 0, .last = kNone});
-}
+      keeper_(std::make_unique<detail::Keeper>(*graph_, options_.observer)),
+      regions_(std::make_unique<detail::Regions>(*graph_, *keeper_, options_.policy, options_.observer)) {}
 
 Tape::~Tape() = default;
 
@@ -91,12 +92,7 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
     shapes.push_back(input.shape());
     wanted |= input.requires_grad();
   }
-  if (open_region_ == group_) {
-    leave_group();  // the op is none of its members'
-  }
-  if (open_region_ == kRootRegion && std::exchange(came_from_region_, false) && policies_.front() != nullptr) {
-    policies_.front()->left_regions();
-  }
+  regions_->enter_op();
   Generator& generator = context_.generator();
   const RngRange rng = generator.state();
   const detail::Stopwatch stopwatch(options_.observer);
@@ -104,8 +100,7 @@ Var Tape::run(const Op& op, const ArgsBox& args, std::span<const Var> inputs, st
   const Flops flops = op.cost(args.get(), shapes).flops;
   ++stats_.forward_ops;
   stats_.forward_flops += flops;
-  stopwatch.report(TapeEvent::Work::forward, op.traits.name, graph_->region(graph_->opaque_region(open_region_)),
-                   flops);
+  stopwatch.report(TapeEvent::Work::forward, op.traits.name, graph_->region(regions_->here()), flops);
   const Elems drawn = op.traits.uses_rng ? op.rng_elems(args.get(), shapes) : 0;
   const bool differs =
       (drawn > 0 && generator.placement() == Placement::shard) ||
@@ -125,18 +120,7 @@ ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std
   const auto id = static_cast<NodeId>(graph_->nodes.size());
   const ValueId first = add_node(op, args, rng, inputs, outputs, placement, name);
   try {
-    const Reads reads = graph_->node(id).reads;
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      note_use(graph_->node(id).inputs[i], inputs[i].data_);
-      if (contains(reads.inputs, i)) {
-        note_read(graph_->node(id).inputs[i], inputs[i].data_, id);
-      }
-    }
-    for (std::size_t j = 0; j < outputs.size(); ++j) {
-      if (contains(reads.outputs, j)) {
-        note_read(graph_->node(id).outputs[j], outputs[j], id);
-      }
-    }
+    note_uses(id, inputs, outputs);
   } catch (...) {
     for (const ValueId input : graph_->node(id).inputs) {
       std::erase(graph_->value(input).consumers, id);
@@ -148,14 +132,26 @@ ValueId Tape::record(const Op& op, const ArgsBox& args, const RngRange& rng, std
   return first;
 }
 
+void Tape::note_uses(NodeId id, std::span<const Var> inputs, const Outputs& outputs) {
+  const Node& node = graph_->node(id);
+  const RetentionPolicy* policy = regions_->policy();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    keeper_->note_use(node.inputs[i], inputs[i].data_, node.region, policy);
+    if (contains(node.reads.inputs, i)) {
+      keeper_->note_read(node.inputs[i], inputs[i].data_, id, policy);
+    }
+  }
+  for (std::size_t j = 0; j < outputs.size(); ++j) {
+    if (contains(node.reads.outputs, j)) {
+      keeper_->note_read(node.outputs[j], outputs[j], id, policy);
+    }
+  }
+}
+
 ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
                        const Outputs& outputs, Placement placement, std::string_view name) {
   const auto id = static_cast<NodeId>(graph_->nodes.size());
-  Node node{.op = &op,
-            .args = args,
-            .rng = rng,
-            .region = graph_->opaque_region(open_region_),
-            .reads = op.reads(args.get())};
+  Node node{.op = &op, .args = args, .rng = rng, .region = regions_->here(), .reads = op.reads(args.get())};
   node.inputs.reserve(inputs.size());
   node.outputs.reserve(outputs.size());
   for (const Var& input : inputs) {
@@ -190,84 +186,6 @@ ValueId Tape::add_node(const Op& op, const ArgsBox& args, const RngRange& rng, s
   return first;
 }
 
-// The value is an input of a node in the region that is open now.
-void Tape::note_use(ValueId id, const Tensor& data) {
-  Value& value = graph_->value(id);
-  if (value.producer == kNone) {
-    return;
-  }
-  const RegionId here = graph_->opaque_region(open_region_);
-  const RegionId home = graph_->common_region(value.home, here);
-  if (home != value.home) {
-    value.home = home;
-    if (value.fate == Fate::recompute) {
-      ask_policy(id, data, here);
-    }
-  }
-  // What comes into a region from outside is held until the region closes: only then is it known whether a value that
-  // was let go inside needs it to be rebuilt.
-  if (value.fate == Fate::undecided && home != here && !value.data.defined()) {
-    value.data = data;
-    held_until_close_.push_back(id);
-  }
-}
-
-void Tape::note_read(ValueId id, const Tensor& data, NodeId reader) {
-  Value& value = graph_->value(id);
-  if (value.producer == kNone) {
-    return;
-  }
-  if (value.last_read == kNone) {
-    value.last_read = reader;
-  }
-  if (value.fate == Fate::undecided) {
-    ask_policy(id, data, graph_->node(reader).region);
-  }
-}
-
-void Tape::ask_policy(ValueId id, const Tensor& data, RegionId reader) {
-  Value& value = graph_->value(id);
-  value.reader = reader;
-  const Node& producer = graph_->node(value.producer);
-  if (producer.op->traits.keep_saved) {
-    value.data = data;
-    value.fate = Fate::keep;
-    return;
-  }
-  const RetentionPolicy* policy = policies_.back();
-  const ValueInfo info{.name = value.name,
-                       .op = producer.op->traits.name,
-                       .output = value.output,
-                       .shape = value.shape,
-                       .dtype = value.dtype,
-                       .bytes = value.shape.elems() * size_of(value.dtype),
-                       .cost = producer.op->cost(producer.args.get(), graph_->input_shapes(producer)),
-                       .home = &graph_->region(value.home),
-                       .reader = &graph_->region(reader),
-                       .placement = value.placement};
-  const Decision decision = policy == nullptr ? Decision{} : policy->decide(info);
-  switch (decision.what) {
-    case Retain::keep:
-      value.data = data;
-      if (data.storage()->tag() == Tag::activations) {  // a parameter that an op passes on stays one
-        data.storage()->retag(decision.tag);
-      }
-      value.fate = Fate::keep;
-      return;
-    case Retain::recompute:
-      value.data = Tensor();
-      value.fate = Fate::recompute;
-      return;
-    case Retain::store:
-      const detail::Stopwatch stopwatch(options_.observer);
-      value.saved = decision.store->save(data, info);
-      value.data = Tensor();
-      value.fate = Fate::store;
-      stopwatch.report(TapeEvent::Work::save, producer.op->traits.name, graph_->region(reader));
-      return;
-  }
-}
-
 void Tape::backward(Var loss, BackwardOptions options) {
   require_root(loss);
   require<ShapeError>(loss.data_.elems() == 1 && loss.dtype() == DType::f32,
@@ -295,11 +213,9 @@ void Tape::require_root(const Var& root) {
   require_mine(root, "backward");
   require(root.requires_grad(),
           "[tape] backward: expected a loss that depends on a leaf with a gradient, got a constant");
-  if (open_region_ == group_) {
-    leave_group();
-  }
-  require(open_region_ == kRootRegion, "[tape] backward: expected region {} to be closed first",
-          graph_->region(open_region_).name);
+  regions_->leave_group();
+  require(regions_->innermost().depth == 0, "[tape] backward: expected region {} to be closed first",
+          regions_->innermost().name);
 }
 
 void Tape::differentiate(Var root, Tensor dy, const BackwardOptions& options) {
@@ -337,9 +253,51 @@ std::vector<Residual> Tape::residuals() const {
   return residuals;
 }
 
+RegionScope Tape::region(std::string name, const RetentionPolicy* policy) {
+  require_alive("region");
+  return {*this, alive_, regions_->open(std::move(name), policy)};
+}
+
+RegionScope::~RegionScope() {
+  if (tape_ != nullptr && !alive_.expired()) {
+    tape_->abandon_region(id_);
+  }
+}
+
+void RegionScope::close() {
+  require(!alive_.expired(), "[tape] region: expected a region of a live tape, got one whose tape has ended");
+  tape_->regions_->close(id_);
+}
+
+// A scope that goes closes what is open inside it too: an exception may be on its way out. What fails here (a store
+// that is full) cannot be thrown from a destructor: it ends the tape, and the next use of the tape throws it.
+void Tape::abandon_region(RegionId id) noexcept {
+  try {
+    if (!regions_->is_closed(id)) {
+      regions_->close_with_inner(id);
+    }
+  } catch (...) {
+    failure_ = std::current_exception();
+    end();
+  }
+}
+
+const RetentionPolicy* Tape::policy() const {
+  return regions_->policy();
+}
+
+int Tape::depth() const {
+  require_alive("depth");
+  return regions_->innermost().depth;
+}
+
+int Tape::region_count() const {
+  require_alive("region");
+  return static_cast<int>(graph_->regions.size()) - 1;
+}
+
 void Tape::end() noexcept {
   state_ = State::ended;
-  group_ = kNone;
   token_ = std::make_shared<const detail::TapeToken>();
   alive_.reset();
   *graph_ = detail::Graph();

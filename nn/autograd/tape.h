@@ -31,6 +31,8 @@ class Tape;
 
 namespace detail {
 struct Graph;
+class Keeper;
+class Regions;
 struct TapeToken {};
 }  // namespace detail
 
@@ -145,7 +147,7 @@ class Tape {
 
   // Where the next op would be recorded: how many regions are open around it, and the policy in force.
   int depth() const;
-  const RetentionPolicy* policy() const { return policies_.back(); }
+  const RetentionPolicy* policy() const;
   // Regions opened so far.
   int region_count() const;
 
@@ -175,16 +177,8 @@ class Tape {
   ValueId leaf_as_it_is(ValueId id);
   ValueId add_node(const Op& op, const ArgsBox& args, const RngRange& rng, std::span<const Var> inputs,
                    const Outputs& outputs, Placement placement, std::string_view name);
-  void note_use(ValueId id, const Tensor& data);
-  void note_read(ValueId id, const Tensor& data, NodeId reader);
-  void ask_policy(ValueId id, const Tensor& data, RegionId reader);
-  RegionId open(std::string name, int layer, bool transparent, const RetentionPolicy* policy);
-  RegionGrouping enter_group(bool groupable);
-  void leave_group();
-  void close_region(RegionId id);
-  void decide_boundary(RegionId id);
-  bool region_closed(RegionId id) const;
-  void abandon_regions_down_to(RegionId id) noexcept;
+  void note_uses(NodeId id, std::span<const Var> inputs, const Outputs& outputs);
+  void abandon_region(RegionId id) noexcept;
   void end() noexcept;
 
   Context& context_;
@@ -193,14 +187,9 @@ class Tape {
   std::exception_ptr failure_;                      // what ended the tape where nothing could be thrown
   std::shared_ptr<const detail::TapeToken> token_;  // its values share it
   std::shared_ptr<const detail::TapeToken> alive_;  // nobody shares it: expires when the tape ends or goes
-  std::unique_ptr<detail::Graph> graph_;
-  RegionId open_region_ = kRootRegion;
-  bool came_from_region_ = false;                 // a region has been opened since the last op outside all of them
-  std::vector<const RetentionPolicy*> policies_;  // in force, innermost last
-  std::vector<ValueId> held_until_close_;         // undecided values from outside an open region
-  int layers_ = 0;                                // outermost regions that the model has opened
-  RegionId group_ = kNone;                        // the open group of outermost regions, and how many it has
-  int group_members_ = 0;
+  std::unique_ptr<detail::Graph> graph_;            // what was recorded
+  std::unique_ptr<detail::Keeper> keeper_;          // what is kept of it
+  std::unique_ptr<detail::Regions> regions_;        // where recording is
   TapeStats stats_;
 };
 
