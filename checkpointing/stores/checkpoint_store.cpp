@@ -29,7 +29,7 @@ void CheckpointStore::settle() {
 
 void CheckpointStore::synchronize() {
   state_->settle();
-  state_->queue.drain();
+  state_->side->record().synchronize();
 }
 
 StoreStats CheckpointStore::stats() const {

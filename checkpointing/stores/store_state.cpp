@@ -7,7 +7,7 @@
 namespace retape::checkpointing {
 
 StoreState::StoreState(nn::Device& on, const parallel::Group& group, const StoreOptions& options, Warn warn)
-    : device(on) {
+    : device(on), side(device.open_stream()) {
   if (options.partition && group.size() > 1) {
     partition.emplace(group);
   }

@@ -8,7 +8,6 @@
 #include "checkpointing/stores/host_space.h"
 #include "checkpointing/stores/partition.h"
 #include "checkpointing/stores/slab.h"
-#include "checkpointing/stores/transfer_queue.h"
 
 namespace retape::checkpointing {
 
@@ -20,9 +19,14 @@ class StoreState {
   StoreState(const StoreState&) = delete;
   StoreState& operator=(const StoreState&) = delete;
 
-  // Runs the task beside the computation; on meta, where there is nothing to move, not at all.
-  TransferQueue::Ticket submit(TransferQueue::Task task) {
-    return device.computes() ? queue.submit(std::move(task)) : TransferQueue::kNothing;
+  // What `enqueue` gives a side stream, from the point where the computation is now: of memory that was just allocated.
+  template <class Enqueue>
+  Transfer start(const Enqueue& enqueue) {
+    side->wait(device.compute().record());
+    Transfer transfer{.begin = side->record(), .end = {}};
+    enqueue(*side);
+    transfer.end = side->record();
+    return transfer;
   }
   // Waits for the copy to the host that is under way, and lets its source go.
   void settle();
@@ -39,10 +43,10 @@ class StoreState {
   TransferLog log;
   Bytes partitioned_bytes = 0;
   Bytes offloaded_bytes = 0;
-  std::int64_t values = 0;  // that exist
-  std::int64_t splits = 0;  // values that were ever split: the last one's number
-  bool resetting = false;   // the host's cached memory goes with the last value
-  TransferQueue queue;      // goes first: its worker uses what is above
+  std::int64_t values = 0;           // that exist
+  std::int64_t splits = 0;           // values that were ever split: the last one's number
+  bool resetting = false;            // the host's cached memory goes with the last value
+  std::unique_ptr<nn::Stream> side;  // goes first: its work uses what is above
 };
 
 }  // namespace retape::checkpointing

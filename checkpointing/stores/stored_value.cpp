@@ -38,7 +38,7 @@ StoredValue::~StoredValue() {
   if (state_->leaving == this) {
     state_->leaving = nullptr;
   }
-  state_->queue.finish(leaving_);
+  leaving_.end.finish();
   finish_fetch();
   source_ = nn::Tensor();
   if (split_ && piece_.defined()) {
@@ -104,8 +104,7 @@ bool StoredValue::send_to_host(const nn::Tensor& source) {
   }
   on_host_ = true;
   source_ = source;
-  leaving_ = state_->submit([&device = state_->device, to = piece_.data(), from = source_.data(),
-                             bytes = source_.bytes()] { device.copy_to_host(to, from, bytes); });
+  leaving_ = state_->start([this](nn::Stream& stream) { stream.copy(piece_.data(), source_.data(), source_.bytes()); });
   state_->leaving = this;
   state_->offloaded_bytes += source_.bytes();
   state_->log.book_offloaded(region_, source_.bytes());
@@ -114,7 +113,9 @@ bool StoredValue::send_to_host(const nn::Tensor& source) {
 
 void StoredValue::settle() {
   const nn::Tensor source = std::move(source_);  // goes even where the copy failed
-  state_->log.book_copy(region_, state_->queue.wait(std::exchange(leaving_, TransferQueue::kNothing)));
+  const Transfer leaving = std::exchange(leaving_, {});
+  state_->device.compute().wait(leaving.end);
+  state_->log.book_copy(region_, leaving.time());
 }
 
 void StoredValue::prefetch() {
@@ -141,24 +142,23 @@ void StoredValue::start_fetch() {
   whole_ = nn::Tensor(state_->device, padded, dtype_, nn::Tag::recompute);
   if (on_host_) {
     part_ = split_ ? state_->partition->own_part(whole_) : whole_;
-    copying_ = state_->submit([&device = state_->device, to = part_.data(), from = piece_.data(),
-                               bytes = piece_.bytes()] { device.copy_from_host(to, from, bytes); });
+    copying_ = state_->start([this](nn::Stream& stream) { stream.copy(part_.data(), piece_.data(), piece_.bytes()); });
   }
   if (split_) {
-    gathering_ = state_->submit([partition = &*state_->partition, part = on_host_ ? &part_ : &piece_, whole = &whole_,
-                                 label = &label_] { partition->gather(*part, *whole, *label); });
+    gathering_ = state_->start([this](nn::Stream& stream) {
+      stream.run([partition = &*state_->partition, part = on_host_ ? &part_ : &piece_, whole = &whole_,
+                  label = &label_] { partition->gather(*part, *whole, *label); });
+    });
   }
   fetching_ = true;
 }
 
 nn::Tensor StoredValue::end_fetch() {
   try {
-    if (on_host_) {
-      state_->log.book_copy(region_, state_->queue.wait(copying_));
-    }
-    if (split_) {
-      state_->log.book_gather(region_, state_->queue.wait(gathering_));
-    }
+    state_->device.compute().wait(copying_.end);
+    state_->log.book_copy(region_, copying_.time());
+    state_->device.compute().wait(gathering_.end);
+    state_->log.book_gather(region_, gathering_.time());
   } catch (...) {
     finish_fetch();
     throw;
@@ -170,14 +170,16 @@ nn::Tensor StoredValue::end_fetch() {
 
 // Where this rank fails, the others may never come to a gather that it has prefetched. Nobody is to wait for ever.
 void StoredValue::finish_gather() noexcept {
-  if (gathering_ != TransferQueue::kNothing && failing() && !state_->queue.finishes_within(kPatience, gathering_)) {
+  if (failing() && !gathering_.end.is_reached_within(kPatience)) {
     state_->partition->abort("it failed while a gather of saved values was under way");
   }
-  state_->queue.finish(std::exchange(gathering_, TransferQueue::kNothing));
+  gathering_.end.finish();
+  gathering_ = {};
 }
 
 void StoredValue::finish_fetch() noexcept {
-  state_->queue.finish(std::exchange(copying_, TransferQueue::kNothing));
+  copying_.end.finish();
+  copying_ = {};
   finish_gather();
   part_ = nn::Tensor();
   whole_ = nn::Tensor();

@@ -8,7 +8,8 @@
 
 namespace retape::checkpointing {
 
-// Tasks refer to the memory of its tensors, and to the tensors themselves, so it waits for them before it lets any go.
+// Work of the side stream refers to the memory of its tensors, and to the tensors themselves, so it waits for them
+// before it lets any go.
 class StoredValue final : public nn::SavedValue {
  public:
   StoredValue(std::shared_ptr<StoreState> state, const nn::Tensor& value, const nn::ValueInfo& info);
@@ -47,13 +48,13 @@ class StoredValue final : public nn::SavedValue {
   nn::Tensor piece_;      // what is kept
 
   nn::Tensor source_;  // of a copy to the host that may be under way
-  TransferQueue::Ticket leaving_ = TransferQueue::kNothing;
+  Transfer leaving_;
 
   bool fetching_ = false;
   nn::Tensor whole_;  // what is being fetched; padded where it is split
   nn::Tensor part_;   // where in it the host's piece goes
-  TransferQueue::Ticket copying_ = TransferQueue::kNothing;
-  TransferQueue::Ticket gathering_ = TransferQueue::kNothing;
+  Transfer copying_;
+  Transfer gathering_;
 };
 
 }  // namespace retape::checkpointing

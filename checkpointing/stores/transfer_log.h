@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nn/base/units.h"
+#include "nn/runtime/stream.h"
 
 namespace retape::checkpointing {
 
@@ -15,6 +16,15 @@ struct TransferRecord {
   std::chrono::nanoseconds gather{0};  // spent in collectives
   std::chrono::nanoseconds copy{0};    // spent in copies to the host and back
   Bytes offloaded = 0;                 // copied to the host
+};
+
+// Work of a side stream, between two points of it.
+struct Transfer {
+  nn::Event begin;
+  nn::Event end;
+
+  // Once it has ended.
+  std::chrono::nanoseconds time() const { return nn::Event::between(begin, end); }
 };
 
 // Sums over all transfers that somebody waited for. Belongs to the thread that computes.

@@ -1,12 +1,13 @@
 #include "nn/runtime/device.h"
 
-#include <cstring>
-
 #include "nn/base/error.h"
 #include "nn/runtime/cpu/host_memory.h"
+#include "nn/runtime/cpu/host_stream.h"
 #include "nn/runtime/cpu/machine.h"
+#include "nn/runtime/cpu/side_stream.h"
 #include "nn/runtime/cuda/open.h"
 #include "nn/runtime/meta/planned_memory.h"
+#include "nn/runtime/meta/planned_stream.h"
 
 namespace retape::nn {
 namespace {
@@ -36,6 +37,11 @@ Device::Device(const DeviceOptions& options)
       cpu_(std::make_unique<cpu::Machine>(options.threads)),
       memory_(std::make_unique<Allocator>(options.memory_name.empty() ? std::string(name(kind_)) : options.memory_name,
                                           open_memory(kind_), options.memory_limit)) {
+  if (computes()) {
+    compute_ = std::make_unique<cpu::HostStream>();
+  } else {
+    compute_ = std::make_unique<meta::PlannedStream>();
+  }
   if (kind_ == DeviceKind::meta && options.modelled == DeviceKind::cuda) {
     cuda::open_memory();
   }
@@ -43,23 +49,21 @@ Device::Device(const DeviceOptions& options)
 
 Device::~Device() = default;
 
-void Device::copy_from_host(void* device, const void* host, Bytes bytes) {
-  copy(device, host, bytes);
-}
-void Device::copy_to_host(void* host, const void* device, Bytes bytes) {
-  copy(host, device, bytes);
-}
-
-void Device::copy(void* to, const void* from, Bytes bytes) {
-  if (computes() && bytes > 0) {  // of no bytes the pointers may be null, which memcpy does not take
-    std::memcpy(to, from, static_cast<std::size_t>(bytes));
-  }
-}
-
-void Device::fill_zero(void* memory, Bytes bytes) {
+std::unique_ptr<Stream> Device::open_stream() {
   if (computes()) {
-    std::memset(memory, 0, static_cast<std::size_t>(bytes));
+    return std::make_unique<cpu::SideStream>();
   }
+  return std::make_unique<meta::PlannedStream>();
+}
+
+void Device::copy_from_host(void* device, const void* host, Bytes bytes) {
+  compute_->copy(device, host, bytes);
+  compute_->record().synchronize();
+}
+
+void Device::copy_to_host(void* host, const void* device, Bytes bytes) {
+  compute_->copy(host, device, bytes);
+  compute_->record().synchronize();
 }
 
 }  // namespace retape::nn

@@ -9,6 +9,7 @@
 
 #include "nn/base/units.h"
 #include "nn/runtime/allocator.h"
+#include "nn/runtime/stream.h"
 
 namespace retape::nn {
 
@@ -41,15 +42,21 @@ class Device {
   // The processor's threads and library handles: of the cpu device, and of a meta device that models one.
   cpu::Machine& cpu() { return *cpu_; }
 
+  // The stream in whose order kernels run and memory is handed out. These go to it, and have ended where the host reads
+  // or writes.
+  Stream& compute() { return *compute_; }
   void copy_from_host(void* device, const void* host, Bytes bytes);
   void copy_to_host(void* host, const void* device, Bytes bytes);
-  void copy(void* to, const void* from, Bytes bytes);
-  void fill_zero(void* memory, Bytes bytes);
+  void copy(void* to, const void* from, Bytes bytes) { compute_->copy(to, from, bytes); }
+  void fill_zero(void* memory, Bytes bytes) { compute_->fill_zero(memory, bytes); }
+  // Another one. The device must outlive it.
+  std::unique_ptr<Stream> open_stream();
 
  private:
   DeviceKind kind_;
   std::unique_ptr<cpu::Machine> cpu_;
   std::unique_ptr<Allocator> memory_;
+  std::unique_ptr<Stream> compute_;
 };
 
 }  // namespace retape::nn
