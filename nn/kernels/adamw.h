@@ -10,7 +10,7 @@ namespace retape::nn {
 
 // g = scale * gradient, with scale *device_scale where that is given; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
 // w = w (1 - lr weight_decay) - lr (m / bias_correction1) / (sqrt(v / bias_correction2) + eps); working = round(w).
-// Where *device_scale is not finite nothing is written.
+// Where the scale is not finite nothing is written.
 struct AdamWUpdate {
   float* weight = nullptr;          // [elems] f32 master copy
   float* first_moment = nullptr;    // [elems]

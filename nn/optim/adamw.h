@@ -22,10 +22,11 @@ class AdamW {
   // Moments start at zero. The parameters must outlive the optimizer.
   AdamW(Context& context, Parameters parameters, const AdamWOptions& options);
 
-  // One step with the gradients times `scale`. A parameter without a gradient stays as it is.
+  // One step with the gradients times `scale`. A parameter without a gradient stays as it is. Where the scale is not
+  // finite, weights and moments do, too, and the step counts all the same.
   void step(Context& context, double lr, double scale = 1);
-  // The same with a scale that lies on the device, f64 []. Where it is not finite, weights and moments stay as they
-  // are: whoever learns that later sets the count of steps back.
+  // The same with a scale that lies on the device, f64 []: whoever learns later that it was not finite sets the count
+  // of steps back.
   void step(Context& context, double lr, const Tensor& scale);
 
   struct Moments {
