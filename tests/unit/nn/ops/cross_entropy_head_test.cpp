@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <functional>
 
+#include "nn/ops/arithmetic.h"
 #include "nn/ops/embedding.h"
 #include "tests/support/op_case.h"
 
@@ -118,6 +120,49 @@ TEST(CrossEntropyHead, IsPredictedFromItsFirstAndLastChunks) {
       return memory_of_head(DeviceKind::meta, rows, kVocab, dtype).allocations;
     };
     EXPECT_EQ(allocations(std::int64_t{1} << 30), allocations(kRows)) << name(dtype);
+  }
+}
+
+// However backward comes by a gradient of the loss that is not 1; on meta with the same memory.
+TEST(CrossEntropyHead, GradientsAreThoseOfTheLossTimesIts) {
+  constexpr float kFactor = 2.5F;
+  using Backward = std::function<void(Tape&, Var)>;
+  const auto differentiate = [](DeviceKind kind, const Backward& backward) {
+    Device device({.kind = kind, .threads = 1});
+    Context context(device);
+    Tape tape(context);
+    Tensor x(device, {1, 2, 2}, DType::f32, Tag::parameters);
+    Tensor table(device, {3, 2}, DType::f32, Tag::parameters);
+    Tensor targets(device, {1, 2}, DType::i32, Tag::parameters);
+    x.from_host<float>(std::array{1.0F, 2.0F, -1.0F, 0.5F});
+    table.from_host<float>(std::array{1.0F, 0.0F, 0.0F, 1.0F, 2.0F, -2.0F});
+    targets.from_host<std::int32_t>(std::array{2, 0});
+    GradientSlot of_x;
+    GradientSlot of_table;
+    backward(tape, cross_entropy_head(tape, tape.leaf(x, &of_x), tape.leaf(table, &of_table), tape.leaf(targets)));
+    std::vector<float> gradients = of_x.gradient.to_host<float>();
+    const std::vector<float> more = of_table.gradient.to_host<float>();
+    gradients.insert(gradients.end(), more.begin(), more.end());
+    return std::pair(gradients, device.memory().stats());
+  };
+  std::vector<float> expected =
+      differentiate(DeviceKind::cpu, [](Tape& tape, Var loss) { tape.backward(std::move(loss)); }).first;
+  for (float& gradient : expected) {
+    gradient *= kFactor;
+  }
+  const std::vector<Backward> ways{
+      [](Tape& tape, Var loss) { tape.backward(std::move(loss), {.seed = kFactor}); },
+      [](Tape& tape, Var loss) {
+        Tensor dy(tape.context().device(), Shape{}, DType::f32, Tag::gradients);
+        dy.from_host<float>(std::array{kFactor});
+        tape.backward(std::move(loss), std::move(dy));
+      },
+      [](Tape& tape, Var loss) { tape.backward(scale(tape, std::move(loss), kFactor)); },
+  };
+  for (const Backward& way : ways) {
+    const auto [gradients, memory] = differentiate(DeviceKind::cpu, way);
+    EXPECT_EQ(gradients, expected);
+    EXPECT_EQ(memory, differentiate(DeviceKind::meta, way).second);
   }
 }
 
