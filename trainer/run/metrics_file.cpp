@@ -68,7 +68,7 @@ void MetricsFile::append(const std::string& line) {
     }
     rest.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
   }
-  bytes_ = status_of(file_, path_).st_size;
+  bytes_ += static_cast<off_t>(whole.size());  // not what the file has now: it may have been cut short meanwhile
 }
 
 void MetricsFile::look_after() {
@@ -81,13 +81,14 @@ void MetricsFile::look_after() {
     begin_anew("was removed while the run wrote it; it is written anew from here on");
   } else if (found.st_dev != own.st_dev || found.st_ino != own.st_ino) {
     const std::filesystem::path aside = free_name_for(path_);
-    if (::rename(path_.c_str(), aside.c_str()) != 0) {
-      fail_on(path_, "moved aside", errno);
-    }
+    move_aside(aside);
     begin_anew(fmt::format("was replaced while the run wrote it, by what is now {}; it is written anew from here on",
                            aside.string()));
-  } else if (own.st_size < bytes_) {
-    warn_once("was cut short while the run wrote it; it is written on from there");
+  } else {
+    if (own.st_size < bytes_) {
+      warn_once("was cut short while the run wrote it; it is written on from there");
+    }
+    bytes_ = own.st_size;
   }
 }
 
@@ -98,10 +99,26 @@ void MetricsFile::sync() {
   }
 }
 
+// What is gone by itself is out of the way too.
+void MetricsFile::move_aside(const std::filesystem::path& aside) const {
+  if (::rename(path_.c_str(), aside.c_str()) != 0 && errno != ENOENT) {
+    fail_on(path_, "moved aside", errno);
+  }
+}
+
+// Whoever took the file away may put another there at any moment: it is made only where there is none, which follows no
+// link either.
 void MetricsFile::begin_anew(std::string_view why) {
-  warn_once(why);
-  data::AtomicFile(path_).commit();
-  open();
+  constexpr mode_t kMode = 0666;
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC;
+  while ((file_ = data::FileDescriptor(::open(path_.c_str(), kFlags, kMode))).get() < 0) {
+    if (errno != EEXIST) {
+      fail_on(path_, "created", errno);
+    }
+    move_aside(free_name_for(path_));
+  }
+  bytes_ = 0;
+  warn_once(why);  // only now: where the folder is gone there is another error to give
 }
 
 void MetricsFile::warn_once(std::string_view what) {

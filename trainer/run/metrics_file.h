@@ -28,6 +28,7 @@ class MetricsFile {
  private:
   void open();
   void look_after();
+  void move_aside(const std::filesystem::path& aside) const;
   void begin_anew(std::string_view why);
   void warn_once(std::string_view what);
 
